@@ -11,17 +11,26 @@ import (
 // caught runs cases against a broken store and returns those that failed.
 func caught(t *testing.T, cases []kitCase, d model.Defect) []string {
 	t.Helper()
-	o := newOptions([]Option{Virtual()})
+	const maxResult = 1 << 17
+	o := newOptions([]Option{Virtual(), MaxResult(maxResult)})
 	var by []string
 	for _, k := range cases {
 		synctest.Test(t, func(t *testing.T) {
-			failures, _ := execute(t.Context(), k, model.New(d), o).result()
+			s := model.New(d)
+			s.MaxResult = maxResult
+			failures, _ := execute(t.Context(), k, s, o).result()
 			if len(failures) > 0 {
 				by = append(by, k.number())
 			}
 		})
 	}
 	return by
+}
+
+func TestTheModelPasses(t *testing.T) {
+	if by := caught(t, append(storeCases(), txCases[*model.Tx]()...), model.None); len(by) > 0 {
+		t.Errorf("it fails %v", by)
+	}
 }
 
 func TestEveryMutantFails(t *testing.T) {

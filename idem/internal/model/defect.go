@@ -42,6 +42,22 @@ const (
 	ReleaseUndoesDone     Defect = "releases a key that is done"
 	SweepsLeases          Defect = "sweeps records whose lease is over although they are kept"
 	ResolveKeepsToken     Defect = "lets the last holder act on a resolved key"
+	FoldsCase             Defect = "takes a key in another case for the same"
+	TrimsKeys             Defect = "takes a key with blanks at its end for the same"
+	CutsKeys              Defect = "looks at the first 191 bytes of a key only"
+	CutsAtNUL             Defect = "looks at a key up to its first NUL only"
+	EndsLeasesEarly       Defect = "ends a lease after half its time, as with a clock of its own"
+	EndsLeasesLate        Defect = "ends a lease after twice its time"
+	CutsResults           Defect = "stores the first 64 KiB of a result as the whole"
+	DropsLarge            Defect = "releases a key whose result is too large"
+	TakesLarge            Defect = "answers a result that is too large as if it were stored"
+	SharesResults         Defect = "keeps the caller's bytes"
+	IgnoresContext        Defect = "claims although the context has ended"
+	DeleteKeepsHolder     Defect = "lets the holder of a deleted key complete it"
+	ListSkips             Defect = "leaves out the first key after a page"
+	ListShowsEnded        Defect = "lists what is past its retention"
+	SweepUnbounded        Defect = "sweeps more than it was asked to"
+	ResolveInFlight       Defect = "resolves a key whose holder is alive"
 	CommitsFailures       Defect = "commits although the function failed"
 	WithLeavesTx          Defect = "writes outside the transaction"
 	SavepointKeeps        Defect = "undoes nothing"
@@ -84,6 +100,22 @@ func Defects() []Defect {
 		ReleaseUndoesDone,
 		SweepsLeases,
 		ResolveKeepsToken,
+		FoldsCase,
+		TrimsKeys,
+		CutsKeys,
+		CutsAtNUL,
+		EndsLeasesEarly,
+		EndsLeasesLate,
+		CutsResults,
+		DropsLarge,
+		TakesLarge,
+		SharesResults,
+		IgnoresContext,
+		DeleteKeepsHolder,
+		ListSkips,
+		ListShowsEnded,
+		SweepUnbounded,
+		ResolveInFlight,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,9 @@ import (
 // Store implements idem.TxStore, idem.Inspector and idem.Sweeper. Make it with New.
 type Store struct {
 	Defect Defect // None is right
+
+	// MaxResult is the size of the largest result that is taken; 0 = any.
+	MaxResult int
 
 	// OnCommit, if set, is asked in place of a commit: whether to apply the transaction, and
 	// what to return. It is called with the lock held.
@@ -33,6 +37,7 @@ type Store struct {
 // state is what a transaction copies.
 type state struct {
 	records map[idem.Key]record
+	deleted map[idem.Key]record // for one defect
 	fence   int64
 }
 
@@ -66,6 +71,9 @@ func New(d Defect) *Store {
 
 // step runs one atomic step.
 func (s *Store) step(ctx context.Context, do func(*state) error) error {
+	if s.Defect == IgnoresContext {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -94,6 +102,13 @@ func (st *state) nextFence() int64 {
 
 func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 	now := time.Now()
+	c.Key = mangle(c.Key, d)
+	switch d {
+	case EndsLeasesEarly:
+		c.Lease /= 2
+	case EndsLeasesLate:
+		c.Lease *= 2
+	}
 	r, ok := st.find(c.Key)
 	if !ok {
 		r = record{
@@ -145,6 +160,22 @@ func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 		r.progress = idem.Progress{}
 	}
 	return st.grant(r, c, d)
+}
+
+// mangle is what stores do to keys that they should take as bytes.
+func mangle(k idem.Key, d Defect) idem.Key {
+	s := string(k)
+	switch d {
+	case FoldsCase:
+		s = strings.ToLower(s)
+	case TrimsKeys:
+		s = strings.TrimRight(s, " ")
+	case CutsKeys:
+		s = s[:min(len(s), 191)]
+	case CutsAtNUL:
+		s, _, _ = strings.Cut(s, "\x00")
+	}
+	return idem.Key(s)
 }
 
 // grant stores r as c's.
@@ -239,7 +270,11 @@ func (st *state) renew(l idem.Lease, d time.Duration, p *idem.Progress, defect D
 }
 
 func (st *state) complete(l idem.Lease, result []byte, keep time.Duration, d Defect) (idem.Record, error) {
+	l.Key = mangle(l.Key, d)
 	r, ok := st.find(l.Key)
+	if !ok && d == DeleteKeepsHolder {
+		r, ok = st.deleted[l.Key]
+	}
 	if !ok && d == CompleteResurrects {
 		r, ok = record{lease: l, created: time.Now(), leased: time.Now()}, true
 	}
@@ -262,8 +297,13 @@ func (st *state) complete(l idem.Lease, result []byte, keep time.Duration, d Def
 	}
 	r.phase = done
 	r.result = slices.Clone(result)
-	if d == NilIsEmpty && result == nil {
+	switch {
+	case d == NilIsEmpty && result == nil:
 		r.result = []byte{}
+	case d == CutsResults:
+		r.result = r.result[:min(len(r.result), 64<<10)]
+	case d == SharesResults:
+		r.result = result
 	}
 	r.progress = idem.Progress{}
 	r.kept = time.Now().Add(keep)
@@ -312,7 +352,7 @@ func (st *state) sweep(limit int, d Defect) int {
 		if d == SweepsLeases {
 			ended = ended || r.phase == running && !r.leased.After(time.Now())
 		}
-		if ended && n < limit {
+		if ended && (n < limit || d == SweepUnbounded) {
 			delete(st.records, k)
 			n++
 		}
@@ -320,19 +360,32 @@ func (st *state) sweep(limit int, d Defect) int {
 	return n
 }
 
-func (st *state) list(q idem.Query) []idem.Record {
+func (st *state) list(q idem.Query, d Defect) []idem.Record {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
 	var out []idem.Record
 	for k := range st.records {
 		r, ok := st.find(k)
+		if d == ListShowsEnded {
+			r, ok = st.records[k], true
+		}
 		if ok && k > q.After && (q.State == 0 || q.State == r.inspected()) {
 			out = append(out, r.seen(r.inspected(), nil))
 		}
 	}
 	slices.SortFunc(out, func(a, b idem.Record) int { return cmp.Compare(a.Lease.Key, b.Lease.Key) })
+	if d == ListSkips && q.After != "" && len(out) > 0 {
+		out = out[1:]
+	}
 	return out[:min(len(out), q.Limit)]
+}
+
+func (st *state) remove(k idem.Key) {
+	if r, ok := st.records[k]; ok {
+		st.deleted = map[idem.Key]record{k: r}
+	}
+	delete(st.records, k)
 }
 
 func (st *state) resolve(k idem.Key, result []byte, keep time.Duration, d Defect) (idem.Record, error) {
@@ -344,6 +397,9 @@ func (st *state) resolve(k idem.Key, result []byte, keep time.Duration, d Defect
 	case idem.Done:
 		return r.seen(idem.Done, r.result), nil
 	case idem.InFlight:
+		if d == ResolveInFlight {
+			break
+		}
 		return r.seen(idem.InFlight, nil), &idem.InFlightError{RetryAfter: time.Until(r.leased)}
 	}
 	r.phase = done

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"example.com/once/idem"
@@ -48,6 +49,15 @@ func (s *Store) Renew(ctx context.Context, l idem.Lease, d time.Duration, p *ide
 
 // Complete implements idem.Store.
 func (s *Store) Complete(ctx context.Context, l idem.Lease, result []byte, keep time.Duration) (rec idem.Record, err error) {
+	large := s.MaxResult > 0 && len(result) > s.MaxResult
+	switch {
+	case large && s.Defect == TakesLarge:
+		result = result[:s.MaxResult]
+	case large && s.Defect == DropsLarge:
+		return rec, errors.Join(idem.ErrTooLarge, s.Release(ctx, l, idem.DispositionRetry))
+	case large:
+		return rec, idem.ErrTooLarge
+	}
 	err = s.step(ctx, func(st *state) (err error) { rec, err = st.complete(l, result, keep, s.Defect); return err })
 	return rec, err
 }
@@ -77,13 +87,13 @@ func (s *Store) Get(ctx context.Context, k idem.Key) (rec idem.Record, err error
 
 // List implements idem.Inspector.
 func (s *Store) List(ctx context.Context, q idem.Query) (recs []idem.Record, err error) {
-	err = s.step(ctx, func(st *state) error { recs = st.list(q); return nil })
+	err = s.step(ctx, func(st *state) error { recs = st.list(q, s.Defect); return nil })
 	return recs, err
 }
 
 // Delete implements idem.Inspector.
 func (s *Store) Delete(ctx context.Context, k idem.Key) error {
-	return s.step(ctx, func(st *state) error { delete(st.records, k); return nil })
+	return s.step(ctx, func(st *state) error { st.remove(k); return nil })
 }
 
 // Resolve implements idem.Inspector.
