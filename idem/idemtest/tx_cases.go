@@ -1,0 +1,3 @@
+package idemtest
+
+func txCases[Tx any]() []kitCase { return nil }
