@@ -48,6 +48,8 @@ func (x *exchange) commit() {
 // answerUnrun answers when the handler was not started.
 func (x *exchange) answerUnrun(err error) {
 	switch {
+	case errors.Is(err, errClientGone):
+		x.observe(ResultGone, err)
 	case errors.Is(err, idem.ErrInFlight):
 		p := problemFor(CodeInFlight)
 		p.RetryAfter = x.m.c.RetryAfter
@@ -63,8 +65,10 @@ func (x *exchange) answerUnrun(err error) {
 		x.refuse(p, err)
 	case errors.Is(err, idem.ErrNoResult), errors.Is(err, idem.ErrRecorded):
 		x.refuse(problemFor(CodeResultUnavailable), nil)
-	case errors.Is(err, errClientGone), errors.Is(err, context.Canceled) && x.r.Context().Err() != nil:
-		x.observe(ResultGone, err)
+	case errors.Is(err, idem.ErrNested):
+		// An outer Idempotency over the same store runs this handler: it is protected there.
+		x.next.ServeHTTP(x.w, x.request(x.r.Context()))
+		x.observe(ResultNested, nil)
 	case x.m.c.UnsafeFailOpen != nil && x.m.c.UnsafeFailOpen(x.r):
 		x.m.c.Logger.Error("httpmw: request runs unprotected", "key", x.key, "error", err)
 		x.next.ServeHTTP(x.w, x.request(x.r.Context()))

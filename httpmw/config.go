@@ -1,6 +1,7 @@
 package httpmw
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"context"
 
 	"example.com/once/idem"
 )
@@ -84,10 +83,12 @@ type IdempotencyConfig struct {
 	KeepHeader func(name string) bool
 
 	// Wait is how long a request waits for an earlier one with its key to be answered; 0 =
-	// not at all, 409 as the draft has it. It is used instead of idem.Config.Wait.
+	// not at all, 409 as the draft has it. It is used instead of idem.Config.Wait;
+	// idem.Config.MaxWaiters applies.
 	Wait time.Duration
-	// MaxWaiters limits how many requests wait at a time; more get 409 at once; 0 = 1000.
-	MaxWaiters int
+	// StoreTimeout is how long the claim of a key may take, besides Wait; 0 = 5 s, negative = no
+	// limit. A store that takes longer counts as failing.
+	StoreTimeout time.Duration
 	// RetryAfter is the longest Retry-After sent for a key in flight; 0 = 1 s.
 	RetryAfter time.Duration
 	// Linger is how long a handler may go on after its client has gone; 0 = 1 min, negative = not at all: its
@@ -139,6 +140,7 @@ const (
 	ResultReleased    = "released"    // the handler ran; the answer was not recorded, as decided
 	ResultUnrecorded  = "unrecorded"  // the handler ran; recording the answer failed or is unconfirmed
 	ResultUnprotected = "unprotected" // UnsafeFailOpen
+	ResultNested      = "nested"      // passed through: an outer Idempotency over the same store serves it
 	ResultPanicked    = "panicked"    // the handler panicked; the key was released
 	ResultGone        = "gone"        // the client left before anything was done
 )
@@ -212,16 +214,13 @@ func (c *IdempotencyConfig) fillLimits() error {
 		return fmt.Errorf("httpmw: IdempotencyConfig.BodyTimeout is %v: give 0 for none", c.BodyTimeout)
 	}
 	switch {
-	case c.MaxWaiters == 0:
-		c.MaxWaiters = 1000
-	case c.MaxWaiters < 0:
-		return fmt.Errorf("httpmw: IdempotencyConfig.MaxWaiters is %d: give Wait 0 for no waiting", c.MaxWaiters)
-	}
-	switch {
 	case c.RetryAfter == 0:
 		c.RetryAfter = time.Second
 	case c.RetryAfter < 0:
 		return fmt.Errorf("httpmw: IdempotencyConfig.RetryAfter is %v: it has to be positive", c.RetryAfter)
+	}
+	if c.StoreTimeout == 0 {
+		c.StoreTimeout = 5 * time.Second
 	}
 	if c.Linger == 0 {
 		c.Linger = time.Minute

@@ -31,7 +31,6 @@ type exchange struct {
 
 	ran     bool // the handler was started
 	decided Outcome
-	counted bool // among the waiting
 	whole   bool // the answer is in the record, not only the fact
 	done    bool // told to Observe
 }
@@ -45,32 +44,25 @@ var (
 func (x *exchange) claim(fingerprint []byte) {
 	m := x.m
 	x.parent, _ = x.r.Context().Value(exchangeKey{}).(*exchange)
-	wait := m.c.Wait
-	if m.waiting.Add(1) > int64(m.c.MaxWaiters) {
-		wait = 0
+	limit := m.c.StoreTimeout
+	if limit >= 0 {
+		limit += m.c.Wait
 	}
-	x.counted = true
-	ctx := x.life.begin(x.r.Context(), wait > 0, m.c.Linger)
+	ctx := x.life.begin(x.r.Context(), m.c.Wait > 0, m.c.Linger, limit)
 	defer x.life.end()
-	defer x.uncount()
 	result, err := m.run(ctx, x.key, x.handle,
-		idem.WithFingerprint(fingerprint), idem.WithWait(wait), idem.Report(&x.info))
-	x.answer(result, err)
-}
-
-func (x *exchange) uncount() {
-	if x.counted {
-		x.counted = false
-		x.m.waiting.Add(-1)
+		idem.WithFingerprint(fingerprint), idem.WithWait(m.c.Wait), idem.Report(&x.info))
+	if !x.ran && err != nil && context.Cause(ctx) != nil {
+		err = context.Cause(ctx)
 	}
+	x.answer(result, err)
 }
 
 // handle is what the Guard runs. Its result is the record to store.
 func (x *exchange) handle(ctx context.Context, tx any) ([]byte, error) {
-	x.uncount()
-	ctx, ok := x.life.start(ctx)
-	if !ok {
-		return nil, errClientGone
+	ctx, err := x.life.start(ctx)
+	if err != nil {
+		return nil, err
 	}
 	x.ran, x.tx, x.decided, x.whole = true, tx, 0, false
 	x.outcome.Store(0)
@@ -130,7 +122,7 @@ func (x *exchange) settle() ([]byte, error) {
 	switch x.decided {
 	case Record:
 	case Forget:
-		return nil, errReleased
+		return nil, idem.Forget(errReleased)
 	case Hold:
 		return nil, idem.Hold(errHeld)
 	default:

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"example.com/once/idem"
@@ -20,17 +19,15 @@ import (
 // package documentation. Make one with [NewIdempotency] or [NewTxIdempotency]; it is
 // safe for concurrent use, and one can serve any number of handlers.
 type Idempotency struct {
-	c       IdempotencyConfig
-	scope   Scope
-	guard   *idem.Guard
-	run     runner
-	inTx    bool
-	waiting atomic.Int64
-	marked  []string // the value of HeaderReplayed
+	c      IdempotencyConfig
+	scope  Scope
+	guard  *idem.Guard
+	run    runner
+	inTx   bool
+	marked []string // the value of HeaderReplayed
 }
 
-// runner is the Guard's call. bind has to be called with the handler's transaction, or
-// nil, before the handler.
+// runner is the Guard's call; fn gets the handler's transaction, or nil.
 type runner func(ctx context.Context, key idem.Key, fn func(ctx context.Context, tx any) ([]byte, error), opts ...idem.CallOption) ([]byte, error)
 
 // NewIdempotency makes an Idempotency over g. The error names the argument or field
