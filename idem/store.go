@@ -72,7 +72,8 @@ type Progress struct {
 	Data []byte
 }
 
-// State is a claim's outcome.
+// State is a claim's outcome, or what an [Inspector] found. Zero means that there is no
+// record.
 type State uint8
 
 const (
@@ -81,6 +82,11 @@ const (
 	Done                       // finished; Result is what to replay
 	Mismatch                   // the key is bound to another fingerprint
 	Abandoned                  // held for a person, or over without an outcome under NoTakeover
+
+	// Claim never answers with these two; they are for an [Inspector].
+
+	Released // given up without a result: the next claim runs
+	Expired  // the lease is over without an outcome: the next claim takes it over, or finds it Abandoned
 )
 
 // Disposition says what becomes of a released key.

@@ -2,39 +2,100 @@ package retry
 
 import (
 	"context"
-	"iter"
 	"time"
+)
+
+// Defaults of a zero [Policy].
+const (
+	defaultAttempts      = 3
+	defaultMaxRetryAfter = 30 * time.Second
+	defaultBase          = 50 * time.Millisecond
+	defaultMax           = 20 * time.Second
 )
 
 // Policy says how often, how long and after which failures a call is repeated.
 // It is plain data: the zero value, and a nil *Policy, are a good default; copy
 // it and change the copy. A Policy is safe for concurrent use as long as nobody
-// writes to it.
+// writes to it, and one Policy serves calls of every result type.
 type Policy struct {
-	Name           string                       // names the policy in events and errors; "" is fine
-	MaxAttempts    int                          // calls in all; 0 = 3, negative = no limit
-	MaxElapsed     time.Duration                // whole call, waits included; 0 = none
-	AttemptTimeout time.Duration                // each attempt; 0 = none
-	MaxRetryAfter  time.Duration                // longest requested wait taken here; 0 = 30s; longer is handed back in Error.RetryAt
-	Backoff        Backoff                      // nil = Exponential(50ms, 20s)
-	Classify       func(error) Verdict          // nil = Classify
-	NonIdempotent  bool                         // repeat only failures that surely had no effect
-	Budget         *Budget                      // nil = no budget
-	Breaker        Breaker                      // nil = no breaker
-	Observe        func(context.Context, Event) // nil = silent; called after failures only
+	// Name names the policy in events; "" is fine.
+	Name string
+	// MaxAttempts is the number of calls in all, the first included: 0 means 3, 1
+	// means no repeat, negative means no limit. A policy without a limit is a
+	// supervisor: see [Nested].
+	MaxAttempts int
+	// MaxElapsed bounds the whole call, waits included: no repeat begins later than
+	// this after the start. It does not cut an attempt short; a context deadline or
+	// AttemptTimeout does. 0 or negative means no bound.
+	MaxElapsed time.Duration
+	// AttemptTimeout bounds each attempt through its context. An attempt that ran
+	// out of it is repeated like any other ambiguous failure. 0 or negative means
+	// no bound.
+	AttemptTimeout time.Duration
+	// MaxRetryAfter is the longest wait asked for by the peer (see [After]) that is
+	// taken here; a longer one ends the call with [ErrRetryAfter] and is handed back
+	// in [Error.RetryAt]. 0 means 30s, negative means none is taken.
+	MaxRetryAfter time.Duration
+	// Backoff makes the schedule of waits; nil means Exponential(50ms, 20s).
+	Backoff Backoff
+	// Classify judges each failure; nil means [Classify]. Markers ([Stop], [Safe],
+	// [After]) have the last word over it. It is called concurrently.
+	Classify func(error) Verdict
+	// NonIdempotent says that repeating the operation could double its effect: only
+	// failures that surely had none are repeated.
+	NonIdempotent bool
+	// Budget limits repeats to a share of successes over all calls that use it; nil
+	// means no limit.
+	Budget *Budget
+	// Breaker is asked before each attempt; nil means none.
+	Breaker Breaker
+	// Observe is called synchronously after each failed attempt, never on success;
+	// nil means silence. It is called concurrently.
+	Observe func(context.Context, Event)
 }
 
-// Backoff makes a [Schedule] for one failing call. It is a factory because
-// schedules carry state; it is called after the first failure only.
-type Backoff func() Schedule
+// direct reports whether a first attempt needs nothing but its context.
+func (p *Policy) direct() bool {
+	return p == nil || (p.Breaker == nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0)
+}
 
-// Schedule yields the waits of one failing call, one by one; a negative wait ends
-// the call. The BackOff of any major version of cenkalti/backoff fits.
-type Schedule interface{ NextBackOff() time.Duration }
+// succeeded credits the budget with one success.
+func (p *Policy) succeeded() {
+	if p != nil && p.Budget != nil {
+		p.Budget.earn()
+	}
+}
+
+// attempts returns the limit of attempts, negative for none.
+func (p *Policy) limit() int {
+	if p.MaxAttempts == 0 {
+		return defaultAttempts
+	}
+	return p.MaxAttempts
+}
+
+func (p *Policy) maxRetryAfter() time.Duration {
+	if p.MaxRetryAfter == 0 {
+		return defaultMaxRetryAfter
+	}
+	return p.MaxRetryAfter
+}
+
+func (p *Policy) schedule() Schedule {
+	if p.Backoff == nil {
+		return newExponential(defaultBase, defaultMax)
+	}
+	s := p.Backoff()
+	if r, ok := s.(interface{ Reset() }); ok {
+		r.Reset() // cenkalti/backoff: "Reset must be called before using b"
+	}
+	return s
+}
 
 // Class says what a failed call may have done.
 type Class uint8
 
+// The classes, from least to most known.
 const (
 	Undecided Class = iota // the classifier does not know the error: treated as Ambiguous
 	Permanent              // repeating cannot help
@@ -42,75 +103,28 @@ const (
 	NoEffect               // surely had no effect
 )
 
+// String returns the class in lower case, for logs and metric labels.
+func (c Class) String() string {
+	switch c {
+	case Undecided:
+		return "undecided"
+	case Permanent:
+		return "permanent"
+	case Ambiguous:
+		return "ambiguous"
+	case NoEffect:
+		return "no-effect"
+	default:
+		return "unknown"
+	}
+}
+
 // Verdict is what a classifier says of one error.
 type Verdict struct {
-	Class    Class
-	After    time.Duration // the peer asked not to be called before; 0 = it did not
-	Overload bool          // the peer shed the call
+	Class Class
+	// After is the wait that the peer asked for; 0 means that it asked for none.
+	After time.Duration
+	// Overload says that the peer shed the call. Without After, the next attempt then
+	// waits at least a second, whatever the jitter says.
+	Overload bool
 }
-
-// Event tells an observer of one failed attempt.
-type Event struct {
-	Policy  string
-	Attempt int           // 1-based
-	Err     error         // the attempt's error
-	Verdict Verdict       // what the classifier said of Err
-	Wait    time.Duration // before the next attempt; 0 on the last event
-	Reason  error         // nil while the call goes on, else why it ended
-}
-
-// Error reports a call that was given up. It unwraps to Reason and to the
-// attempts' errors, latest first.
-type Error struct {
-	Attempts int
-	Elapsed  time.Duration
-	Reason   error     // one of the package's sentinels, or the context's cause
-	Errs     []error   // first and latest, at most 8
-	RetryAt  time.Time // set if the peer asked for a longer wait than was taken
-}
-
-// Breaker is asked before each attempt; done is called exactly once with the
-// attempt's outcome. gobreaker v2's TwoStepCircuitBreaker fits as it is.
-type Breaker interface {
-	Allow() (done func(error), err error)
-}
-
-// Do calls op until it succeeds or p gives up.
-func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
-	panic("skeleton")
-}
-
-// DoValue is [Do] for an operation with a result.
-func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
-	panic("skeleton")
-}
-
-// Attempts is the range form of [Do]. Assign with =, not :=, inside the loop, else err is shadowed.
-func (p *Policy) Attempts(ctx context.Context, err *error) iter.Seq2[int, context.Context] {
-	panic("skeleton")
-}
-
-// Next is one durable step without sleeping, for rows and queues: attempt number
-// attempt has just failed with err. A nil reason means: go on after wait. It
-// ignores Budget, Breaker and MaxElapsed and takes a requested wait uncapped.
-func (p *Policy) Next(attempt int, err error) (wait time.Duration, reason error) {
-	panic("skeleton")
-}
-
-// Exponential doubles from base to at most max, with full jitter.
-func Exponential(base, max time.Duration) Backoff { panic("skeleton") }
-
-// Constant always waits d.
-func Constant(d time.Duration) Backoff { panic("skeleton") }
-
-// Classify is the default classifier.
-func Classify(err error) Verdict { panic("skeleton") }
-
-// Stop marks err as permanent.
-func Stop(err error) error { panic("skeleton") }
-
-// Safe marks err as having had no effect.
-func Safe(err error) error { panic("skeleton") }
-
-// After marks err as retryable, not before d.
-func After(err error, d time.Duration) error { panic("skeleton") }

@@ -1,0 +1,176 @@
+package idem
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// renewal is the part of a run that its heartbeat uses. All but settling is guarded by
+// heartbeat.mu.
+type renewal struct {
+	due        time.Time // when to renew: a third of the lease after the claim was sent
+	until      time.Time // when to stop fn: a tenth of the lease before the store may hand over
+	prev, next *run
+	listed     bool
+	over       bool
+	stop       context.CancelFunc // ends a renewal in flight; nil if there is none
+
+	settling atomic.Bool // fn is done: a lost lease does not matter to it any more
+}
+
+// renewed says that the lease counts from sent, which is never later than when the store
+// began to count.
+func (r *run) renewed(sent time.Time) {
+	lease := r.guard.config.Lease
+	r.due = sent.Add(lease / 3)
+	r.until = sent.Add(lease - lease/10)
+}
+
+// lose tells fn that the key may no longer be its own.
+func (r *run) lose() {
+	if !r.settling.Load() {
+		r.cancel(ErrLeaseLost)
+	}
+}
+
+// heartbeat renews the leases of a Guard's runs. One timer serves all of them, and a
+// goroutine lives only while a renewal is in flight. The zero value works.
+type heartbeat struct {
+	mu          sync.Mutex
+	first, last *run // in order of due
+	timer       *time.Timer
+	armed       time.Time // when the timer fires; zero if it does not
+}
+
+func (h *heartbeat) add(r *run) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.over {
+		return
+	}
+	after := h.last // leases are equally long, so this is nearly always the place
+	for after != nil && after.due.After(r.due) {
+		after = after.prev
+	}
+	r.prev, r.listed = after, true
+	if after == nil {
+		r.next, h.first = h.first, r
+	} else {
+		r.next, after.next = after.next, r
+	}
+	if r.next == nil {
+		h.last = r
+	} else {
+		r.next.prev = r
+	}
+	if h.first == r && (h.armed.IsZero() || r.due.Before(h.armed)) {
+		h.arm()
+	}
+}
+
+func (h *heartbeat) remove(r *run) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.over = true
+	if r.listed {
+		h.unlink(r)
+	}
+	if r.stop != nil {
+		r.stop()
+	}
+}
+
+func (h *heartbeat) unlink(r *run) {
+	if r.prev == nil {
+		h.first = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		h.last = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	r.prev, r.next, r.listed = nil, nil, false
+}
+
+// arm sets the timer to the first run that is due.
+func (h *heartbeat) arm() {
+	h.armed = h.first.due
+	d := time.Until(h.armed)
+	if h.timer == nil {
+		h.timer = time.AfterFunc(d, h.fire)
+		return
+	}
+	h.timer.Reset(d)
+}
+
+// fire renews what is due. A run that ended meanwhile has left the list; the timer is not
+// stopped for it, so that short runs cost no timer.
+func (h *heartbeat) fire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	for h.first != nil && !h.first.due.After(now) {
+		r := h.first
+		h.unlink(r)
+		ctx, stop := context.WithCancel(context.WithoutCancel(r.Context))
+		r.stop = stop
+		go h.renew(ctx, r, r.until)
+	}
+	h.armed = time.Time{}
+	if h.first != nil {
+		h.arm()
+	}
+}
+
+// renew repeats one renewal until its outcome is known, the run is over, or until, when the
+// function must stop.
+func (h *heartbeat) renew(ctx context.Context, r *run, until time.Time) {
+	// A timer of its own: the store may take longer than its context allows.
+	alarm := time.AfterFunc(time.Until(until), r.lose)
+	defer alarm.Stop()
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	g := r.guard
+	for try := 0; ; try++ {
+		sent := time.Now()
+		err := g.renewOnce(ctx, r.lease)
+		if err == nil {
+			h.again(r, sent)
+			return
+		}
+		if r.settling.Load() {
+			return
+		}
+		if errors.Is(err, ErrLeaseLost) {
+			g.config.Logger.WarnContext(ctx, "idem: lease lost to another holder", "key", r.lease.Key)
+			r.lose()
+			return
+		}
+		g.config.Logger.WarnContext(ctx, "idem: lease not renewed", "key", r.lease.Key, "err", err)
+		if !pause(ctx, try) {
+			return // over, or the alarm is due
+		}
+	}
+}
+
+// renewOnce bounds a single try, so that one lost packet does not use up the lease.
+func (g *Guard) renewOnce(ctx context.Context, l Lease) error {
+	ctx, cancel := context.WithTimeout(ctx, g.config.Lease/5)
+	defer cancel()
+	return g.store.Renew(ctx, l, g.config.Lease, nil)
+}
+
+// again notes a renewal and lists the run for the next one.
+func (h *heartbeat) again(r *run, sent time.Time) {
+	h.mu.Lock()
+	r.stop()
+	r.stop = nil
+	r.renewed(sent)
+	h.mu.Unlock()
+	h.add(r)
+}

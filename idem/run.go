@@ -1,0 +1,195 @@
+package idem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// runKey finds the run that a context belongs to.
+type runKey struct{}
+
+// run is one execution of a function that holds its key. It is also the context of that
+// function: the caller's, cancelled with cause ErrLeaseLost when the lease may be over.
+type run struct {
+	context.Context
+
+	cancel context.CancelCauseFunc
+	guard  *Guard
+	outer  *run
+	lease  Lease
+	mode   Mode
+	inTx   bool // no lease to renew, no outcome to record outside the transaction
+
+	returned bool // fn returned, instead of panicking or ending its goroutine
+
+	renewal // of the lease; see lease.go
+}
+
+// Value implements context.Context.
+func (r *run) Value(key any) any {
+	if key == (runKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
+
+func (r *run) attempt() Attempt {
+	return Attempt{Key: r.lease.Key, Number: r.lease.Attempt, Fence: r.lease.Fence}
+}
+
+// start makes the run of a key that was acquired by a claim sent at sent.
+func (g *Guard) start(ctx context.Context, c *call, l Lease, sent time.Time) *run {
+	r := &run{guard: g, outer: c.outer, lease: l, mode: c.mode}
+	r.Context, r.cancel = context.WithCancelCause(ctx)
+	r.renewed(sent)
+	g.beats.add(r)
+	if h := g.config.Hooks.Started; h != nil {
+		h(r, r.attempt())
+	}
+	return r
+}
+
+// end is the last thing that happens to a run: nothing renews it any more, and who waits
+// for its key looks again.
+func (r *run) end(err error) {
+	r.guard.beats.remove(r)
+	r.cancel(nil)
+	r.guard.rooms.wake(r.lease.Key)
+	if h := r.guard.config.Hooks.Finished; h != nil {
+		h(context.WithoutCancel(r.Context), r.attempt(), err)
+	}
+}
+
+// errUnwound is what hooks are told of a function that did not return.
+var errUnwound = errors.New("idem: the function panicked or ended its goroutine")
+
+// unwound is deferred around the function. It settles the key of one that panicked or
+// called runtime.Goexit, and lets that go on.
+func (r *run) unwound() {
+	if r.returned {
+		return
+	}
+	r.settling.Store(true)
+	r.release(verdictNone, errUnwound)
+	r.end(errUnwound)
+}
+
+// completed records data as the outcome. A nil error means that the record which is
+// returned stands: the run's own, or under ErrLeaseLost that of another. tooLarge says that
+// it was recorded without data.
+func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
+	g := r.guard
+	ctx, cancel := r.detached()
+	defer cancel()
+	if limit := g.config.MaxResult; limit >= 0 && len(data) > limit+1 { // a tag precedes the result
+		data, tooLarge = nil, true
+	}
+	for try := 0; ; try++ {
+		rec, err = g.store.Complete(ctx, r.lease, data, g.config.Keep)
+		switch {
+		case err == nil, errors.Is(err, ErrLeaseLost):
+			return rec, tooLarge, err
+		case errors.Is(err, ErrTooLarge) && data != nil:
+			data, tooLarge = nil, true
+			continue
+		}
+		if !pause(ctx, try) {
+			return Record{}, tooLarge, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+	}
+}
+
+// release gives the key up as the verdict on the function's error says.
+func (r *run) release(v verdict, cause error) {
+	d := DispositionRetry
+	switch {
+	case v == verdictForget:
+		d = DispositionForget
+	case v == verdictHold, r.mode == AtMostOnce:
+		d = DispositionHold
+	}
+	ctx, cancel := r.detached()
+	defer cancel()
+	for try := 0; ; try++ {
+		err := r.guard.store.Release(ctx, r.lease, d)
+		if err == nil || errors.Is(err, ErrLeaseLost) {
+			return
+		}
+		if !pause(ctx, try) {
+			r.guard.config.Logger.WarnContext(ctx, "idem: key not released; it stays taken until its lease ends",
+				"key", r.lease.Key, "after", cause, "err", err)
+			return
+		}
+	}
+}
+
+// detached is for recording what happened: a caller who left does not undo it.
+func (r *run) detached() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context), r.guard.config.Settle)
+}
+
+// claim sends c until its outcome is known. sent is when the claim that was answered was.
+func (g *Guard) claim(ctx context.Context, c Claim) (rec Record, sent time.Time, err error) {
+	const tries = 3
+	if err := ctx.Err(); err != nil {
+		return Record{}, time.Time{}, err
+	}
+	for try := 0; ; try++ {
+		sent = time.Now()
+		rec, err = g.store.Claim(ctx, c)
+		switch {
+		case err == nil:
+			return rec, sent, nil
+		case errors.Is(err, ErrFull), errors.Is(err, ErrKey):
+			return Record{}, sent, err
+		}
+		if try+1 < tries && pause(ctx, try) {
+			continue
+		}
+		if ctx.Err() != nil {
+			g.forsake(ctx, c)
+		}
+		return Record{}, sent, fmt.Errorf("idem: claim: %w", err)
+	}
+}
+
+// forsake gives up a claim that was cut off by its caller's context. It may have been
+// granted, and would then keep others out for the length of a lease, or for good under
+// NoTakeover, although nothing ran.
+func (g *Guard) forsake(ctx context.Context, c Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(g.config.Settle, time.Second))
+	defer cancel()
+	rec, err := g.store.Claim(ctx, c) // granted again if it was granted
+	if err == nil && rec.State == Acquired {
+		err = g.store.Release(ctx, rec.Lease, unused(rec.Lease))
+	}
+	if err != nil && !errors.Is(err, ErrLeaseLost) {
+		g.config.Logger.WarnContext(ctx, "idem: a cancelled claim may stand until its lease ends", "key", c.Key, "err", err)
+	}
+}
+
+// unused is how a claim is given up for which nothing ran.
+func unused(l Lease) Disposition {
+	if l.Attempt > 1 {
+		return DispositionRetry // what earlier attempts left is not ours to forget
+	}
+	return DispositionForget
+}
+
+// pause waits between two tries of a store call, and says whether there is time for
+// another.
+func pause(ctx context.Context, try int) bool {
+	const base, longest = 10 * time.Millisecond, 500 * time.Millisecond
+	d := min(base<<min(try, 10), longest)
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
