@@ -5,6 +5,7 @@ go 1.26.0
 require example.com/once v0.0.0-00010101000000-000000000000
 
 require (
+	github.com/google/uuid v1.6.0 // indirect
 	github.com/ncruces/go-sqlite3 v0.37.0 // indirect
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.5.35401 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect
