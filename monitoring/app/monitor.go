@@ -1,8 +1,12 @@
 package app
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"example.com/once/monitoring/domain"
@@ -29,56 +33,136 @@ type Sink struct {
 
 // Config is a Monitor's configuration.
 type Config struct {
-	Replica string         // names this replica in records; required
-	Rules   []*domain.Rule // required, at least one; not changed afterwards
-	Targets []Target       // what to watch; none is fine
-	Sinks   []Sink         // where alerts go; none is fine
-	Missed  MissedPolicy   // SkipMissed
-	Backlog int            // with CatchUp, slots of one grid kept for later; 0 = 120
-	// Committed is called after each commit that wrote messages, to wake the relay; nil = nobody is told.
-	Committed func()
-	TargetLog TargetLog    // keeps what fetches came to; nil = nobody does
-	Logger    *slog.Logger // nil = discard
+	Replica   string         // names this replica in records; required
+	Rules     []*domain.Rule // required, at least one; not changed afterwards
+	Targets   []Target       // what to watch; none is fine
+	Sinks     []Sink         // where alerts go; none is fine
+	Missed    MissedPolicy   // SkipMissed
+	Backlog   int            // with CatchUp, slots of one grid kept for later; 0 = 120
+	Committed func()         // called when messages are in the outbox, to wake the relay; must not block; nil = nobody is told
+	TargetLog TargetLog      // keeps what fetches came to; nil = nobody does
+	Logger    *slog.Logger   // nil = discard
+}
+
+const (
+	defaultBacklog = 120
+	defaultTimeout = 10 * time.Second
+)
+
+// ErrConfig is matched by every error that [New] returns.
+var ErrConfig = errors.New("monitor configuration")
+
+func (c *Config) validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
+	}
+	if c.Replica == "" {
+		return bad("Replica is empty; give each replica a name of its own")
+	}
+	if len(c.Rules) == 0 {
+		return bad("Rules is empty; there is nothing to evaluate")
+	}
+	if c.Missed > CatchUp {
+		return bad("Missed: unknown policy %d; want SkipMissed or CatchUp", c.Missed)
+	}
+	if c.Backlog < 0 {
+		return bad("Backlog: %d is negative; want a number of slots, or 0 for %d", c.Backlog, defaultBacklog)
+	}
+	ids := make(map[string]bool)
+	for i, r := range c.Rules {
+		if r == nil {
+			return bad("Rules[%d] is nil", i)
+		}
+		if err := r.Validate(); err != nil {
+			return fmt.Errorf("%w: Rules[%d]: %w", ErrConfig, i, err)
+		}
+		if ids[r.ID] {
+			return bad("Rules[%d]: the ID %q is used twice", i, r.ID)
+		}
+		ids[r.ID] = true
+	}
+	names := make(map[string]bool)
+	identities := make(map[domain.Fingerprint]string)
+	for i, t := range c.Targets {
+		switch other := identities[t.Labels.Fingerprint()]; {
+		case t.Name == "" || names[t.Name]:
+			return bad("Targets[%d]: Name %q is empty or used twice", i, t.Name)
+		case t.Fetcher == nil:
+			return bad("Targets[%d] %q: Fetcher is nil", i, t.Name)
+		case t.Labels.Len() == 0:
+			return bad("Targets[%d] %q: Labels is empty; give at least job and instance", i, t.Name)
+		case t.Labels.Get(domain.MetricName) != "":
+			return bad("Targets[%d] %q: Labels must not hold %s", i, t.Name, domain.MetricName)
+		case other != "":
+			return bad("Targets[%d] %q: Labels are those of %q; series of the two could not be told apart", i, t.Name, other)
+		case t.Timeout < 0:
+			return bad("Targets[%d] %q: Timeout %v is negative; 0 means %v", i, t.Name, t.Timeout, defaultTimeout)
+		}
+		names[t.Name] = true
+		identities[t.Labels.Fingerprint()] = t.Name
+	}
+	return c.validateSinks(bad)
+}
+
+func (c *Config) validateSinks(bad func(string, ...any) error) error {
+	names := make(map[string]bool)
+	lanes := make(map[uint8]string)
+	for i, s := range c.Sinks {
+		if s.Name == "" || names[s.Name] {
+			return bad("Sinks[%d]: Name %q is empty or used twice", i, s.Name)
+		}
+		if other, ok := lanes[s.Lane]; ok {
+			return bad("Sinks[%d] %q: lane %d is that of %q; sinks in one lane would hold each other up", i, s.Name, s.Lane, other)
+		}
+		names[s.Name], lanes[s.Lane] = true, s.Name
+	}
+	return nil
 }
 
 // Monitor evaluates rules on the grid. It is safe for concurrent use.
-type Monitor struct{}
-
-// New makes a monitor. It starts nothing; see [Monitor.Run].
-func New(uow UnitOfWork, c Config) (*Monitor, error) { panic("not yet") }
-
-// Run walks the grid of every rule until ctx ends, and returns nil then.
-func (m *Monitor) Run(ctx context.Context) error { panic("not yet") }
-
-// Fetch reads all targets once for a slot.
-func (m *Monitor) Fetch(ctx context.Context, slot time.Time) Snapshot { panic("not yet") }
-
-// EvaluateSlot evaluates one rule in one slot, exactly once among all replicas. The
-// report says whether the outcome is this call's or was committed before.
-func (m *Monitor) EvaluateSlot(ctx context.Context, r *domain.Rule, snap Snapshot) (out Outcome, replayed bool, err error) {
-	panic("not yet")
+type Monitor struct {
+	uow     UnitOfWork
+	c       Config
+	log     *slog.Logger
+	grids   []grid
+	count   counters
+	mu      sync.Mutex
+	flights map[int64]*flight // fetches by slot, guarded by mu
 }
 
-// Snapshot is what the targets said in one slot.
-type Snapshot struct {
-	Slot     time.Time
-	Samples  []domain.Sample
-	Unknown  []domain.Labels // of the targets that could not be read
-	Statuses []TargetStatus
+// grid is a set of rules with the same slots.
+type grid struct {
+	domain.Grid
+	rules []*domain.Rule
 }
 
-// Stats counts what this replica did since it started.
-type Stats struct {
-	Slots       int64     // slots walked, over all grids
-	Evaluated   int64     // evaluations committed by this replica
-	Suppressed  int64     // evaluations that another commit had made before: duplicates suppressed
-	Skipped     int64     // slots given up because a later one was evaluated before
-	Missed      int64     // slots recorded as skipped by this replica
-	Transitions int64     // committed by this replica
-	Messages    int64     // written to the outbox by this replica
-	Failures    int64     // units of work that failed and are repeated or given up
-	LastSlot    time.Time // latest slot walked; zero before the first
+// New makes a monitor. It starts nothing; see [Monitor.Run]. Its errors match
+// [ErrConfig] and name the field.
+func New(uow UnitOfWork, c Config) (*Monitor, error) {
+	if uow == nil {
+		return nil, fmt.Errorf("%w: the unit of work is nil", ErrConfig)
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c.Rules, c.Targets, c.Sinks = slices.Clone(c.Rules), slices.Clone(c.Targets), slices.Clone(c.Sinks)
+	if c.Backlog == 0 {
+		c.Backlog = defaultBacklog
+	}
+	if c.Missed == SkipMissed {
+		c.Backlog = 1
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Monitor{uow: uow, c: c, log: c.Logger.With("replica", c.Replica), flights: make(map[int64]*flight)}
+	m.count.lastSlot.Store(math.MinInt64)
+	for _, r := range c.Rules {
+		i := slices.IndexFunc(m.grids, func(g grid) bool { return g.Grid == r.Grid() })
+		if i < 0 {
+			i, m.grids = len(m.grids), append(m.grids, grid{Grid: r.Grid()})
+		}
+		m.grids[i].rules = append(m.grids[i].rules, r)
+	}
+	return m, nil
 }
-
-// Stats returns the counts so far.
-func (m *Monitor) Stats() Stats { panic("not yet") }

@@ -83,6 +83,8 @@ type Message struct {
 	Key     string   // ordering key: the alert's identity
 	Payload []byte   // a Notification in JSON
 	Alert   AlertRef // what it is about, for the timeline
+	Slot    time.Time
+	To      domain.Phase
 }
 
 // AlertRef names one alert.
@@ -91,7 +93,10 @@ type AlertRef struct {
 	Fingerprint domain.Fingerprint `json:"fingerprint"`
 }
 
-// Fetcher reads one target. It is called from one goroutine at a time.
+// OrderingKey returns the key under which messages about the alert keep their order.
+func (r AlertRef) OrderingKey() string { return r.RuleID + " " + r.Fingerprint.String() }
+
+// Fetcher reads one target. It is safe for concurrent use.
 type Fetcher interface {
 	// Fetch reads the target once. An error says that nothing is known of it; a
 	// target that answered with bad news is an Observation with a Problem.
