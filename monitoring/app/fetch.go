@@ -52,9 +52,10 @@ func (m *Monitor) fetchOnce(ctx context.Context, slot time.Time) Snapshot {
 	if ok {
 		select {
 		case <-f.done:
-		case <-ctx.Done(): // of no use any more: the caller is about to stop
+			return f.snap
+		case <-ctx.Done(): // the caller is about to stop
+			return Snapshot{Slot: slot}
 		}
-		return f.snap
 	}
 	patience := time.Duration(1<<63 - 1)
 	for _, g := range m.grids {
