@@ -60,8 +60,9 @@ func acquire(tb testing.TB, service Service) *Server {
 
 // required reports whether list, a value of ONCE_REQUIRE, asks for the service.
 func required(list, service string) (bool, error) {
-	var names []string
-	for _, s := range services() {
+	known := services()
+	names := make([]string, 0, len(known))
+	for _, s := range known {
 		names = append(names, s.Name)
 	}
 	must := false

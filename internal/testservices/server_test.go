@@ -102,6 +102,7 @@ func copyOfTest(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//nolint:usetesting // Nobody else may enter t.TempDir.
 	dir, err := os.MkdirTemp("", "once-testservices-")
 	if err != nil {
 		t.Fatal(err)
@@ -159,6 +160,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestServerIsUnprivilegedAndAlone(t *testing.T) {
 	binary := copyOfTest(t)
+	t.Setenv(reportEnv, "") // not a backend
 	s := acquire(t, echo(binary))
 	who := get(t, s.URL()+"/who")
 	if os.Geteuid() == 0 && strings.Contains(who, "uid 0 ") {
@@ -173,6 +175,7 @@ func TestServerIsUnprivilegedAndAlone(t *testing.T) {
 }
 
 func TestKillEndsChildrenAndRestartKeepsPlace(t *testing.T) {
+	t.Setenv(reportEnv, "") // not a backend
 	s := acquire(t, echo(copyOfTest(t)))
 	addr, err := freeAddr(t.Context())
 	if err != nil {

@@ -57,14 +57,13 @@ func (s Service) find() (string, error) {
 
 // httpReady is a Ready for servers that speak HTTP: a GET of path answers 200.
 func httpReady(path string) func(context.Context, string) error {
+	client := &http.Client{Timeout: 2 * time.Second}
 	return func(ctx context.Context, url string) error {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
 		if err != nil {
 			return fmt.Errorf("address %q: %w", url, err)
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return fmt.Errorf("not ready: %w", err)
 		}
