@@ -66,6 +66,10 @@ tidy: ## check that go.mod and go.sum of every module are tidy (go mod tidy in t
 		echo "go mod tidy -diff  # $$dir"; (cd "$$dir" && GOWORK=off go mod tidy -diff) || status=1; \
 	done; exit $$status
 
+.PHONY: consumer
+consumer: ## check what a program gets that imports every package of the root module
+	internal/tools/consumer.sh
+
 .PHONY: rename
 rename: ## give the project its own module path: make rename MODULE=example.org/me/once
 	internal/tools/rename.sh "$(MODULE)"

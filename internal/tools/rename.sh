@@ -17,10 +17,10 @@ if [ "$new" = "$old" ]; then
 	exit 0
 fi
 
-# The path ends where a character follows that could not be part of it.
+# The path ends before a character that could not be part of it.
 pattern="${old//./\\.}"
 git grep -lIF -e "$old" | while IFS= read -r file; do
-	sed -i.renamed -E "s#(^|[^A-Za-z0-9._/-])$pattern($|[^A-Za-z0-9_-])#\1$new\2#g" "$file"
+	sed -i.renamed -E "s#$pattern($|[^A-Za-z0-9_-])#$new\1#g" "$file"
 	rm -f "$file.renamed"
 done
 git ls-files -m -- '*.go' | while IFS= read -r file; do gofmt -w "$file"; done
