@@ -1,1 +1,3 @@
+// Package httpmw puts idempotency keys around net/http handlers and safe retries around
+// net/http clients.
 package httpmw

@@ -33,7 +33,9 @@ type Store interface {
 	// the same owner returns the record that stands. With ErrLeaseLost it returns the
 	// record that stands, if there is one.
 	Complete(ctx context.Context, l Lease, result []byte, keep time.Duration) (Record, error)
-	// Release gives the key up without a result, as d says. Repeating it is fine.
+	// Release gives the key up without a result, as d says. What the first Release of a
+	// holding said stands: a repeat returns nil, also when Forget has left nothing to
+	// repeat it on. A key that is Done, or somebody else's, gets ErrLeaseLost.
 	Release(ctx context.Context, l Lease, d Disposition) error
 }
 
@@ -55,10 +57,11 @@ type Lease struct {
 	Attempt int   // 1-based
 }
 
-// Record is what a store knows of a key.
+// Record is what a store knows of a key. One with State Mismatch reveals neither Result nor
+// Progress.
 type Record struct {
 	State       State
-	Lease       Lease         // of the claimer when Acquired, else of the present or last holder
+	Lease       Lease         // of the claimer when Acquired, of who completed it when Done, else of the present or last holder
 	Fingerprint []byte        // as bound by the first claim that gave one
 	Result      []byte        // when Done; nil is a tombstone, empty is an empty result
 	Progress    Progress      // when Acquired: what the last attempt left
@@ -101,17 +104,19 @@ const (
 // TxStore is a [Store] whose records can join a transaction of the caller's.
 type TxStore[Tx any] interface {
 	Store
-	// InTx runs fn in a transaction and commits it if fn returns nil. If it cannot tell
-	// whether the commit took place, its error matches [ErrUnknown].
+	// InTx runs fn in a transaction and commits it if fn returns nil. If fn fails, panics or
+	// calls runtime.Goexit it rolls back; it returns fn's error as it is, or joined with that
+	// of the rollback. If it cannot tell whether the commit took place, its error matches
+	// [ErrUnknown].
 	InTx(ctx context.Context, fn func(Tx) error) error
 	// With returns the store inside tx. It is valid as long as tx is, not safe for
 	// concurrent use, and implements [Savepointer].
 	With(tx Tx) Store
 }
 
-// Savepointer is offered by the stores that [TxStore.With] returns. Savepoint runs
-// fn and, if fn fails, undoes what was written in the transaction since, and returns
-// fn's error.
+// Savepointer is offered by the stores that [TxStore.With] returns. Savepoint runs fn and,
+// if fn fails, panics or calls runtime.Goexit, undoes what was written in the transaction
+// since; it returns fn's error as it is, or joined with that of the undoing. Savepoints nest.
 type Savepointer interface {
 	Savepoint(ctx context.Context, fn func(context.Context) error) error
 }

@@ -36,7 +36,7 @@ func (p *Policy) each(ctx context.Context, err *error, yield func(int, context.C
 // eachLoop is doLoop for a loop body.
 func (p *Policy) eachLoop(ctx context.Context, err *error, yield func(int, context.Context) bool) {
 	var l loop
-	l.open(ctx, p)
+	l.open(p)
 	defer l.close()
 	for {
 		if *err != nil {
@@ -49,7 +49,7 @@ func (p *Policy) eachLoop(ctx context.Context, err *error, yield func(int, conte
 			*err = refused
 			return
 		}
-		more := yield(l.attempts+1, attempt)
+		more := yield(l.attempts, attempt)
 		if l.end(ctx, *err) == nil || !more {
 			return
 		}

@@ -20,33 +20,21 @@ type Breaker interface {
 // errVanished is the outcome of an attempt that panicked or exited its goroutine.
 var errVanished = errors.New("retry: the attempt did not return")
 
-// permit is a breaker's done, called once.
-type permit struct {
-	done func(error)
-	used atomic.Bool
-	stop func() bool
-}
-
-func (p *permit) settle(err error) {
-	if p.used.CompareAndSwap(false, true) {
-		p.done(err)
+// watch settles a permit when the attempt's time is over, so that an attempt that ignores its context cannot keep
+// it. It returns the permit to use instead of done, and what ends the watch. ctx is the caller's.
+func watch(ctx, attempt context.Context, done func(error)) (once func(error), stop func() bool) {
+	var used atomic.Bool
+	once = func(outcome error) {
+		if used.CompareAndSwap(false, true) {
+			done(outcome)
+		}
 	}
-}
-
-// watch settles the permit when the attempt's time is over, so that an attempt that ignores its context
-// cannot keep it. ctx is the caller's.
-func (p *permit) watch(ctx, attempt context.Context) {
-	p.stop = context.AfterFunc(attempt, func() {
+	stop = context.AfterFunc(attempt, func() {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			p.settle(context.Canceled)
+			once(context.Canceled)
 		} else {
-			p.settle(context.DeadlineExceeded)
+			once(context.DeadlineExceeded)
 		}
 	})
-}
-
-func (p *permit) unwatch() {
-	if p != nil && p.stop != nil {
-		p.stop()
-	}
+	return once, stop
 }

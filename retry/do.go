@@ -44,7 +44,7 @@ func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T,
 // doLoop goes on after the first attempt failed with err; nil means that none was made yet.
 func doLoop(ctx context.Context, p *Policy, op func(context.Context) error, err error) error {
 	var l loop
-	l.open(ctx, p)
+	l.open(p)
 	defer l.close()
 	for {
 		if err != nil {
@@ -65,7 +65,7 @@ func doLoop(ctx context.Context, p *Policy, op func(context.Context) error, err 
 // valueLoop is doLoop with a result.
 func valueLoop[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error), v T, err error) (T, error) {
 	var l loop
-	l.open(ctx, p)
+	l.open(p)
 	defer l.close()
 	for {
 		if err != nil {

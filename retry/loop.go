@@ -19,11 +19,10 @@ type loop struct {
 	start    time.Time
 	schedule Schedule
 	timer    *time.Timer // at most one a call; never shared with another call
-	permit   *permit     // the breaker's, while an attempt runs
-	cancel   context.CancelFunc
-	attempts int
-	token    bool // one of the budget's, taken for an attempt that has not ended
-	judged   bool // verdict and rest belong to the attempt that ended last
+	running  lease       // of the attempt that runs
+	attempts int         // calls made
+	token    bool        // one of the budget's, for an attempt that has not ended
+	judged   bool        // verdict and rest are those of the attempt that ended last
 	verdict  Verdict
 	rest     error // that attempt's error without markers
 	class    Class // what the attempts together may have done
@@ -31,7 +30,29 @@ type loop struct {
 	errs     [maxErrs]error
 }
 
-func (l *loop) open(ctx context.Context, p *Policy) {
+// lease is what an attempt holds while it runs.
+type lease struct {
+	done   func(error)        // the breaker's
+	unwarn func() bool        // stops the watch over done
+	cancel context.CancelFunc // of its time-out
+}
+
+// settle gives everything back once; outcome is for the breaker.
+func (h *lease) settle(outcome error) {
+	held := *h
+	*h = lease{} // first: a breaker that panics is not told twice
+	if held.unwarn != nil {
+		held.unwarn()
+	}
+	if held.cancel != nil {
+		held.cancel()
+	}
+	if held.done != nil {
+		held.done(outcome)
+	}
+}
+
+func (l *loop) open(p *Policy) {
 	if p == nil {
 		p = &Policy{}
 	}
@@ -41,66 +62,62 @@ func (l *loop) open(ctx context.Context, p *Policy) {
 	}
 }
 
-// close returns what an attempt holds that did not end: it panicked, or its goroutine exits.
+// close returns what is still held: by an attempt that panicked or whose goroutine exits.
 func (l *loop) close() {
-	if l.cancel != nil {
-		l.cancel()
-	}
-	if l.permit != nil {
-		l.permit.settle(errVanished)
-	}
-	if l.token {
-		l.policy.Budget.refund()
-	}
+	l.running.settle(errVanished)
+	l.dropToken()
 	if l.timer != nil {
 		l.timer.Stop()
 	}
 }
 
-// begin readies the next attempt: the breaker's permit, the mark of a retry, the time-out. An
-// error is the end of the call.
+// begin readies the next attempt, or returns the error that ends the call.
 func (l *loop) begin(ctx context.Context) (context.Context, error) {
+	attempt, reason, refusal := l.admit(ctx, ctx)
+	if reason != nil {
+		l.dropToken()
+		return nil, l.giveUp(ctx, reason, refusal)
+	}
+	return attempt, nil
+}
+
+// admit asks the breaker and derives the attempt's context from parent: the mark of a retry, the time-out. ctx is
+// the caller's. refusal is the breaker's error, if it is the reason.
+func (l *loop) admit(ctx, parent context.Context) (attempt context.Context, reason, refusal error) {
 	if ctx.Err() != nil {
-		return nil, l.giveUp(ctx, endOf(ctx), nil)
+		return nil, endOf(ctx), nil
 	}
 	if b := l.policy.Breaker; b != nil {
 		done, err := b.Allow()
 		if err != nil {
-			l.dropToken()
-			return nil, l.giveUp(ctx, fmt.Errorf("%w: %w", ErrBreaker, err), err)
+			return nil, fmt.Errorf("%w: %w", ErrBreaker, err), err
 		}
-		l.permit = &permit{done: done}
+		l.running.done = done
 	}
-	attempt := ctx
-	if l.attempts > 0 {
-		attempt = markAttempt(ctx, l.attempts+1, l.policy.limit() > 0)
+	l.attempts++
+	attempt = parent
+	if l.attempts > 1 {
+		attempt = markAttempt(parent, l.attempts, l.policy.limit() > 0)
 	}
 	if d := l.policy.AttemptTimeout; d > 0 {
-		attempt, l.cancel = context.WithTimeout(attempt, d)
-		if l.permit != nil {
-			l.permit.watch(ctx, attempt)
+		attempt, l.running.cancel = context.WithTimeout(attempt, d)
+		if l.running.done != nil {
+			l.running.done, l.running.unwarn = watch(ctx, attempt, l.running.done)
 		}
 	}
-	return attempt, nil
+	return attempt, nil, nil
 }
 
 // end settles an attempt that returned err, and returns err.
 func (l *loop) end(ctx context.Context, err error) error {
 	l.token = false // spent
-	if l.cancel != nil {
-		l.permit.unwatch()
-		l.cancel()
-		l.cancel = nil
-	}
 	if err == nil {
 		l.policy.succeeded()
-		l.settle(nil)
+		l.running.settle(nil)
 		return nil
 	}
 	l.judge(err)
-	if l.permit != nil {
-		l.settle(l.health(ctx, err))
-	}
+	l.running.settle(l.health(ctx, err))
 	return err
 }
 
@@ -109,21 +126,12 @@ func (l *loop) judge(err error) {
 	l.judged = true
 }
 
-// settle gives the breaker's permit back. The field is cleared first, so that a breaker that panics is
-// not told twice.
-func (l *loop) settle(err error) {
-	if p := l.permit; p != nil {
-		l.permit = nil
-		p.settle(err)
-	}
-}
-
 // health translates an attempt's error into what it says of the peer.
 func (l *loop) health(ctx context.Context, err error) error {
 	switch {
 	case l.verdict.Class == Permanent:
 		return nil // it answered
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, context.Canceled):
 		return context.Canceled // it was not given the time to
 	default:
 		return err
@@ -133,8 +141,9 @@ func (l *loop) health(ctx context.Context, err error) error {
 // next decides after a failed attempt. It returns nil when it is time for the next one, after
 // the wait, or the error that ends the call.
 func (l *loop) next(ctx context.Context, err error) error {
-	if !l.judged {
+	if !l.judged { // the first attempt was made without a loop
 		l.judge(err)
+		l.attempts++
 	}
 	l.judged = false
 	l.note()
@@ -142,7 +151,7 @@ func (l *loop) next(ctx context.Context, err error) error {
 	if reason != nil {
 		return l.giveUp(ctx, reason, nil)
 	}
-	l.observe(ctx, wait, nil)
+	l.observe(ctx, l.attempts, wait, nil)
 	if reason = l.sleep(ctx, wait); reason != nil {
 		l.dropToken()
 		return l.giveUp(ctx, reason, nil)
@@ -150,9 +159,8 @@ func (l *loop) next(ctx context.Context, err error) error {
 	return nil
 }
 
-// note enters the failed attempt into the call's books.
+// note enters a failed attempt into the call's books.
 func (l *loop) note() {
-	l.attempts++
 	if l.start.IsZero() {
 		l.start = time.Now()
 	}
@@ -254,11 +262,7 @@ func (l *loop) room(ctx context.Context) (r room, bounded bool) {
 // sleep waits, and returns the reason if ctx ended first. A wait of zero needs no timer.
 func (l *loop) sleep(ctx context.Context, wait time.Duration) error {
 	if wait > 0 {
-		if l.timer == nil {
-			l.timer = time.NewTimer(wait)
-		} else {
-			l.timer.Reset(wait)
-		}
+		l.arm(wait)
 		select {
 		case <-l.timer.C:
 		case <-ctx.Done():
@@ -268,6 +272,14 @@ func (l *loop) sleep(ctx context.Context, wait time.Duration) error {
 		return endOf(ctx)
 	}
 	return nil
+}
+
+func (l *loop) arm(wait time.Duration) {
+	if l.timer == nil {
+		l.timer = time.NewTimer(wait)
+	} else {
+		l.timer.Reset(wait)
+	}
 }
 
 func (l *loop) dropToken() {
@@ -283,7 +295,7 @@ func (l *loop) giveUp(ctx context.Context, reason, refusal error) error {
 	if l.attempts == 0 {
 		l.rest = refusal
 	}
-	l.observe(ctx, 0, reason)
+	l.observe(ctx, l.attempts, 0, reason)
 	if reason == ErrPermanent {
 		return l.rest
 	}
@@ -298,13 +310,13 @@ func (l *loop) giveUp(ctx context.Context, reason, refusal error) error {
 	return e
 }
 
-func (l *loop) observe(ctx context.Context, wait time.Duration, reason error) {
+func (l *loop) observe(ctx context.Context, attempt int, wait time.Duration, reason error) {
 	if l.policy.Observe == nil {
 		return
 	}
 	l.policy.Observe(ctx, Event{
 		Policy:  l.policy.Name,
-		Attempt: l.attempts,
+		Attempt: attempt,
 		Err:     l.rest,
 		Verdict: l.verdict,
 		Wait:    wait,
