@@ -65,7 +65,10 @@ func inspect(err error, markers bool) Verdict {
 	case *consumed:
 		return inspect(e.err, false)
 	case *backoff.PermanentError: // without content: with content it is a marker
-		return Verdict{Class: Permanent}
+		if markers {
+			return Verdict{Class: Permanent}
+		}
+		return Verdict{}
 	case *Error:
 		return e.verdict()
 	}

@@ -38,10 +38,10 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 		}
 		attrs = append(attrs, slog.Int("attempt", e.Attempt), slog.String("class", e.Verdict.Class.String()))
 		if e.Err != nil {
-			attrs = append(attrs, slog.String("error", e.Err.Error()))
+			attrs = append(attrs, slog.Any("error", e.Err))
 		}
 		if e.Reason != nil {
-			attrs = append(attrs, slog.String("reason", e.Reason.Error()))
+			attrs = append(attrs, slog.Any("reason", e.Reason))
 		} else {
 			attrs = append(attrs, slog.Duration("wait", e.Wait))
 		}
