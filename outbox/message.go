@@ -15,8 +15,8 @@ var ErrMessage = errors.New("outbox: invalid message")
 
 // Limits of a message.
 const (
-	MaxName    = 255     // bytes of a topic, an ordering key or a header's key
-	MaxPayload = 4 << 20 // bytes
+	MaxName    = 255      // bytes of a topic, an ordering key or a header's key
+	MaxPayload = 4 << 20  // bytes
 	MaxHeaders = 64 << 10 // bytes of all headers, keys and values
 )
 

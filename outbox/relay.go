@@ -2,41 +2,200 @@ package outbox
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"example.com/once/retry"
 )
 
-// RelayConfig is a Relay's configuration; the zero value works.
-type RelayConfig struct {
-	Owner    string        // names this relay among others; "" = host, pid and random
-	LeaseTTL time.Duration // 0 = 15s
-	Batch    int           // messages fetched a shard; 0 = 100
-	PollMin  time.Duration // 0 = 20ms
-	PollMax  time.Duration // 0 = 1s
-	Policy   *retry.Policy // schedule of a failing message; nil = 12 attempts over about a day
-	Drain    time.Duration // longest wait for publishes in flight at the end; 0 = 10s
-	Hooks    Hooks
-	Logger   *slog.Logger // nil = discard
+// ErrRunning is returned by a second [Relay.Run] while the first one runs.
+var ErrRunning = errors.New("outbox: relay is already running")
+
+// Relay publishes what committed units of work left in a Store. Its methods are safe for
+// concurrent use.
+type Relay struct {
+	store     Store
+	publisher Publisher
+	orderSafe bool
+	config    RelayConfig
+	skip      []uint8
+	running   atomic.Bool
+	bell      bell
 }
 
-// Hooks are called synchronously; nil ones are skipped.
-type Hooks struct {
-	Published    func(context.Context, Delivery)                       // durable at the destination
-	Failed       func(context.Context, Delivery, error, time.Duration) // tried again after the wait
-	DeadLettered func(context.Context, Delivery, error)                // given up
+// NewRelay makes a relay. It starts nothing; see [Relay.Run]. The error names the field
+// of c that is wrong.
+func NewRelay(s Store, p Publisher, c RelayConfig) (*Relay, error) {
+	if s == nil {
+		return nil, errors.New("outbox: NewRelay needs a Store, got nil")
+	}
+	if p == nil {
+		return nil, errors.New("outbox: NewRelay needs a Publisher, got nil")
+	}
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{store: s, publisher: p, orderSafe: orderSafe(p), config: c, skip: c.skip()}
+	r.bell.init()
+	return r, nil
 }
 
-// Relay publishes what committed units of work left in a Store.
-type Relay struct{}
+// Wake says that there is something new; call it after a commit. It never blocks, and is
+// fine at any time: before Run, too often, without reason.
+func (r *Relay) Wake() { r.bell.ring() }
 
-// NewRelay makes a relay. It starts nothing; see [Relay.Run].
-func NewRelay(s Store, p Publisher, c RelayConfig) (*Relay, error) { panic("skeleton") }
+// Run relays until ctx ends, then drains: no further batch is sent, those in flight may
+// finish within [RelayConfig.Drain], what was published is acknowledged on a context of
+// its own, and the leases are released, so that another relay can go on at once.
+//
+// It returns nil after a complete drain, else an error that says what was left undone:
+// nothing is lost by that, but messages may be published again. It returns an error at
+// once if the relay is running already ([ErrRunning]), or if the store is a [Checker]
+// and its Check fails. A store that fails otherwise does not end Run: calls are repeated
+// until it recovers. Run may be called again after it has returned.
+func (r *Relay) Run(ctx context.Context) error {
+	if !r.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer r.running.Store(false)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if c, ok := r.store.(Checker); ok {
+		if err := c.Check(ctx); err != nil {
+			return fmt.Errorf("outbox: the store refuses to serve a relay: %w", err)
+		}
+	}
+	return newSession(r).run(ctx)
+}
 
-// Run relays until ctx ends, then drains: it finishes or abandons what is in flight,
-// acknowledges on a detached context and releases its leases.
-func (r *Relay) Run(ctx context.Context) error { panic("skeleton") }
+// session is one Run.
+type session struct {
+	*Relay
+	lanes   map[uint8]*lane
+	workers map[workerID]*worker
+	renew   chan struct{} // renew the leases now
+	wg      sync.WaitGroup
 
-// Wake says that there is something new; call it after a commit. It never blocks.
-func (r *Relay) Wake() { panic("skeleton") }
+	mu      sync.Mutex
+	unacked int // published, but not acknowledged at the end
+}
+
+func newSession(r *Relay) *session {
+	return &session{
+		Relay:   r,
+		lanes:   map[uint8]*lane{},
+		workers: map[workerID]*worker{},
+		renew:   make(chan struct{}, 1),
+	}
+}
+
+// phases are the contexts of a session: stop ends the taking of new work, publish the
+// calls in flight, settle everything.
+type phases struct{ stop, publish, settle context.Context }
+
+func (s *session) run(ctx context.Context) error {
+	publish, cutPublish := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutPublish()
+	settle, cutSettle := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutSettle()
+	drained := make(chan struct{})
+	s.wg.Go(func() {
+		<-ctx.Done()
+		timer := time.NewTimer(s.config.Drain * 4 / 5)
+		defer timer.Stop()
+		for _, cut := range []context.CancelFunc{cutPublish, cutSettle} {
+			select {
+			case <-drained:
+				return
+			case <-timer.C:
+				cut()
+				timer.Reset(s.config.Drain / 5)
+			}
+		}
+	})
+	if n, ok := s.store.(Notifier); ok {
+		s.wg.Go(func() { s.listen(ctx, n) })
+	}
+	s.keepLeases(ctx, phases{stop: ctx, publish: publish, settle: settle})
+
+	var errs []error
+	held := s.held()
+	if err := s.store.Release(settle, s.config.Owner, held); err != nil {
+		errs = append(errs, fmt.Errorf("outbox: releasing %d leases, which now run out by themselves: %w", len(held), err))
+	}
+	close(drained)
+	s.wg.Wait()
+	if s.unacked > 0 {
+		errs = append(errs, fmt.Errorf("outbox: %d messages were published but not acknowledged within Drain, and will be published again", s.unacked))
+	}
+	for _, l := range s.lanes {
+		if l.isStuck() {
+			errs = append(errs, fmt.Errorf("lane %d: %w; its goroutine is left behind", l.number, errStuck))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listen lets the store wake the relay.
+func (s *session) listen(ctx context.Context, n Notifier) {
+	for fails := 0; ctx.Err() == nil; fails++ {
+		err := n.Listen(ctx, s.bell.ring)
+		if ctx.Err() != nil {
+			return
+		}
+		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "outbox: the store's notifications failed; polling goes on", slog.Any("error", err))
+		s.bell.ring() // what came in between was not announced
+		sleep(ctx, jitter(min(time.Minute, time.Second<<min(fails, 6)), 0.2))
+	}
+}
+
+// failed reports a call of the store that will be repeated.
+func (s *session) failed(ctx context.Context, op string, err error) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return
+	}
+	s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "outbox: store failed", slog.String("op", op), slog.Any("error", err))
+	if f := s.config.Hooks.StoreFailed; f != nil {
+		f(ctx, op, err)
+	}
+}
+
+// bell wakes any number of goroutines. Take wait before looking for work: a ring in
+// between is then not missed.
+type bell struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *bell) init() { b.ch = make(chan struct{}) }
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}
+
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
+}
+
+// sleep waits for d, or until ctx ends or one of wakes does, which may be nil.
+func sleep(ctx context.Context, d time.Duration, wakes ...<-chan struct{}) {
+	wakes = append(wakes, nil, nil, nil)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wakes[0]:
+	case <-wakes[1]:
+	case <-wakes[2]:
+	}
+}

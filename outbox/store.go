@@ -30,8 +30,9 @@ type Store interface {
 	// renews what it holds there, takes free and expired shards up to its fair share of
 	// each lane (shards over living relays, rounded up), and returns all that it holds
 	// now. A shard is never taken from an owner whose lease runs. What the owner holds
-	// of the skipped lanes is released. The epoch of a shard grows whenever its owner
-	// changes, and is kept by a renewal, also by a late one if nobody came between.
+	// of the skipped lanes is released. The epoch of a shard grows whenever it is taken:
+	// free, released or expired, whoever held it before. A renewal keeps it, also a late
+	// one if nobody came between.
 	//
 	// Where the owner holds more than its fair share of a lane, the excess comes marked
 	// Surplus, but only as far as other living relays hold less than theirs.

@@ -1,7 +1,6 @@
 package idemsql
 
 import (
-	"errors"
 	"reflect"
 	"time"
 )
@@ -147,11 +146,23 @@ const (
 )
 
 func sqliteFailure(err error) failure {
-	var coded codedError
-	if !errors.As(err, &coded) {
+	code, ok := sqliteCode(err)
+	if !ok {
+		switch wrapped := err.(type) { //nolint:errorlint // it walks the chain itself, since no type to look for is known
+		case interface{ Unwrap() error }:
+			if inner := wrapped.Unwrap(); inner != nil {
+				return sqliteFailure(inner)
+			}
+		case interface{ Unwrap() []error }:
+			for _, inner := range wrapped.Unwrap() {
+				if f := sqliteFailure(inner); f != failureOther {
+					return f
+				}
+			}
+		}
 		return failureOther
 	}
-	switch coded.code & 0xff {
+	switch code & 0xff {
 	case sqliteBusy, sqliteLocked:
 		return failureBusy
 	case sqliteReadOnly, sqliteConstraint:

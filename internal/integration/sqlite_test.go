@@ -1,0 +1,61 @@
+package integration_test
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3/driver"
+	"modernc.org/sqlite"
+)
+
+// sqliteDriver opens a SQLite file as the documentation of idemsql advises.
+type sqliteDriver struct {
+	name string
+	open func(path string, options ...string) (*sql.DB, error)
+}
+
+func ncruces(path string, options ...string) (*sql.DB, error) {
+	return driver.Open(dsn(path, append([]string{"_txlock=immediate"}, options...)))
+}
+
+func modernc(path string, options ...string) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(dsn(path, append([]string{"_txlock=immediate"}, options...)))
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+func dsn(path string, options []string) string {
+	dsn := "file:" + path + "?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"
+	for _, o := range options {
+		dsn += "&" + o
+	}
+	return dsn
+}
+
+func sqliteDrivers() []sqliteDriver {
+	return []sqliteDriver{{"ncruces", ncruces}, {"modernc", modernc}}
+}
+
+// file returns a path for a database and opens it.
+func (d sqliteDriver) file(tb testing.TB, options ...string) (*sql.DB, string) {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "once.db")
+	return d.at(tb, path, options...), path
+}
+
+func (d sqliteDriver) at(tb testing.TB, path string, options ...string) *sql.DB {
+	tb.Helper()
+	db, err := d.open(path, options...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return db
+}

@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"math"
+	mathrand "math/rand/v2"
+)
+
+// backlog is what one round has read and not yet dealt with.
+type backlog struct {
+	items     []*item
+	shards    []*shard
+	safe      int64 // as Page.Safe
+	orderSafe bool
+}
+
+// item is one message of a backlog.
+type item struct {
+	row    Row
+	shard  *shard
+	parked bool // read from the cold table
+	alone  bool // to be sent by itself, since it may be what harms others
+	done   bool // no longer this round's business; if it was hot, it is so no more
+}
+
+func (it *item) key() string { return it.row.OrderKey() }
+func (it *item) ref() Ref    { return Ref{Shard: it.shard.lease.Shard, Seq: it.row.Seq} }
+
+func (b *backlog) add(row Row, sh *shard, parked bool) {
+	if row.Attempt < 1 {
+		row.Attempt = 1
+	}
+	b.items = append(b.items, &item{row: row, shard: sh, parked: parked})
+}
+
+// next returns the next batch of at most n messages: in order, of each ordering key the
+// first one alone unless the publisher is order-safe.
+func (b *backlog) next(n int) []*item {
+	var batch []*item
+	keys := map[string]struct{}{}
+	for _, it := range b.items {
+		if it.done {
+			continue
+		}
+		if k := it.key(); k != "" {
+			if _, taken := keys[k]; taken && (!b.orderSafe || it.alone) {
+				continue
+			}
+			keys[k] = struct{}{}
+		}
+		if it.alone {
+			if len(batch) == 0 {
+				return []*item{it}
+			}
+			continue
+		}
+		if batch = append(batch, it); len(batch) == n {
+			break
+		}
+	}
+	return batch
+}
+
+// any returns one message that may be sent now, at random: were it always the first, a
+// message that brings its destination down could keep all others from being tried.
+func (b *backlog) any() []*item {
+	var picked *item
+	seen := 0
+	keys := map[string]struct{}{}
+	for _, it := range b.items {
+		if it.done {
+			continue
+		}
+		if k := it.key(); k != "" {
+			if _, taken := keys[k]; taken {
+				continue
+			}
+			keys[k] = struct{}{}
+		}
+		if seen++; mathrand.IntN(seen) == 0 {
+			picked = it
+		}
+	}
+	if picked == nil {
+		return nil
+	}
+	return []*item{picked}
+}
+
+// after calls f for the messages of the same ordering key that come later.
+func (b *backlog) after(first *item, f func(*item)) {
+	k := first.key()
+	if k == "" {
+		return
+	}
+	past := false
+	for _, it := range b.items {
+		switch {
+		case it == first:
+			past = true
+		case past && !it.done && it.key() == k:
+			f(it)
+		}
+	}
+}
+
+// advance moves the marks of the shards past the messages that are done with.
+func (b *backlog) advance() {
+	type span struct{ last, kept int64 }
+	spans := make(map[*shard]*span, len(b.shards))
+	for _, sh := range b.shards {
+		spans[sh] = &span{kept: math.MaxInt64}
+	}
+	for _, it := range b.items {
+		if it.parked {
+			continue
+		}
+		s := spans[it.shard]
+		s.last = max(s.last, it.row.Seq)
+		if !it.done {
+			s.kept = min(s.kept, it.row.Seq)
+		}
+	}
+	for sh, s := range spans {
+		// A late message may have been found, and kept, below the mark.
+		sh.after = min(max(sh.after, s.last), s.kept-1)
+		sh.low = max(sh.low, min(sh.after, b.safe))
+	}
+}
