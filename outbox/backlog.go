@@ -36,16 +36,14 @@ func (b *backlog) add(row Row, sh *shard, parked bool) {
 // first one alone unless the publisher is order-safe.
 func (b *backlog) next(n int) []*item {
 	var batch []*item
-	keys := map[string]struct{}{}
+	closed := map[string]bool{} // keys of which no more may go
 	for _, it := range b.items {
-		if it.done {
+		key := it.key()
+		if it.done || closed[key] {
 			continue
 		}
-		if k := it.key(); k != "" {
-			if _, taken := keys[k]; taken && (!b.orderSafe || it.alone) {
-				continue
-			}
-			keys[k] = struct{}{}
+		if key != "" && (!b.orderSafe || it.alone) {
+			closed[key] = true
 		}
 		if it.alone {
 			if len(batch) == 0 {
@@ -86,8 +84,8 @@ func (b *backlog) any() []*item {
 	return []*item{picked}
 }
 
-// after calls f for the messages of the same ordering key that come later.
-func (b *backlog) after(first *item, f func(*item)) {
+// later calls f for the messages of the same ordering key that come later.
+func (b *backlog) later(first *item, f func(*item)) {
 	k := first.key()
 	if k == "" {
 		return

@@ -50,8 +50,10 @@ type RelayConfig struct {
 	// Probe is how often a lane whose destination is unavailable is tried with one
 	// message. 0 = 5s.
 	Probe time.Duration
-	// Policy is the schedule of a failing message: MaxAttempts, Backoff and Classify
-	// count. nil = 12 attempts over about a day.
+	// Policy is the schedule of a failing message, as [retry.Policy.Next] reads it. nil,
+	// and its zero fields: MaxAttempts 12, Backoff from 5s to 10h so that the twelve take
+	// about a day, Classify one to which only [retry.Stop] is permanent, since a wrong
+	// certificate or name is mended within the day.
 	Policy *retry.Policy
 	// Exhausted says what becomes of the key of a message that was given up: SkipHead,
 	// the default, or BlockKey.
@@ -146,12 +148,7 @@ func (c RelayConfig) withDefaults() (RelayConfig, error) {
 		c.Owner = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	c.Owner += "-" + rand.Text()[:10]
-	if c.Policy == nil {
-		c.Policy = defaultPolicy()
-	} else {
-		p := *c.Policy
-		c.Policy = &p
-	}
+	c.Policy = patient(c.Policy)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -172,13 +169,30 @@ func (c *RelayConfig) skip() []uint8 {
 	return skip
 }
 
-// defaultPolicy is patient: a destination's bad day is not the message's.
-func defaultPolicy() *retry.Policy {
-	return &retry.Policy{
-		Name:        "outbox",
-		MaxAttempts: 12,
-		Backoff:     func() retry.Schedule { return new(daySchedule) },
+// patient returns a copy of p whose zero fields suit messages: a destination's bad day is
+// not theirs.
+func patient(p *retry.Policy) *retry.Policy {
+	var c retry.Policy
+	if p != nil {
+		c = *p
 	}
+	if c.Name == "" {
+		c.Name = "outbox"
+	}
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = 12
+	}
+	if c.Backoff == nil {
+		c.Backoff = func() retry.Schedule { return new(daySchedule) }
+	}
+	if c.Classify == nil {
+		c.Classify = func(err error) retry.Verdict {
+			v := retry.Classify(err)
+			v.Class = retry.Ambiguous // markers overrule
+			return v
+		}
+	}
+	return &c
 }
 
 // daySchedule yields the eleven waits between twelve attempts, together about a day,

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
-
-	"example.com/once/retry"
 )
 
 // work publishes a backlog batch by batch and settles each before the next. It says
@@ -17,7 +14,7 @@ func (w *worker) work(p phases, b *backlog, probing bool) bool {
 	w.setAside(p, b)
 	lived := false // something got through in this round
 	for {
-		if p.stop.Err() != nil {
+		if p.stop.Err() != nil || !probing && w.lane.isOpen() {
 			return false
 		}
 		var batch []*item
@@ -45,12 +42,14 @@ func (w *worker) work(p phases, b *backlog, probing bool) bool {
 			}
 			return false
 		}
-		errs, cut := w.publish(p, batch, min(left, w.config.Timeout))
-		goOn := w.judge(p, b, batch, errs, cut, &lived)
+		goOn := w.judge(p, b, batch, w.publish(p, batch, min(left, w.config.Timeout)), &lived)
+		if probing {
+			w.lane.pause() // if it proved nothing
+			probing = false
+		}
 		if !goOn {
 			return false
 		}
-		probing = false
 	}
 }
 
@@ -64,7 +63,7 @@ func (w *worker) setAside(p phases, b *backlog) {
 		case it.row.Err != nil:
 			w.giveUp(p, b, &s, it, it.row.Attempt-1, it.row.Err)
 		case it.row.Behind:
-			s.add(it, Outcome{Seq: it.row.Seq, Fate: Behind})
+			s.add(it, Behind, Outcome{}, nil)
 		}
 	}
 	w.settle(p, &s)
@@ -89,8 +88,15 @@ func (w *worker) still(batch []*item) ([]*item, time.Duration) {
 	return held, left
 }
 
-// publish sends a batch. cut tells that the relay ended the call.
-func (w *worker) publish(p phases, batch []*item, timeout time.Duration) (errs []error, cut bool) {
+// report is what came of one Publish call.
+type report struct {
+	errs []error // one a message
+	err  error   // *PanicError or errStuck: there are no errs
+	cut  bool    // the relay ended the call
+}
+
+// publish sends a batch.
+func (w *worker) publish(p phases, batch []*item, timeout time.Duration) report {
 	deliveries := make([]Delivery, len(batch))
 	for i, it := range batch {
 		deliveries[i] = it.row.Delivery
@@ -98,14 +104,14 @@ func (w *worker) publish(p phases, batch []*item, timeout time.Duration) (errs [
 	ctx, cancel := context.WithTimeout(p.publish, timeout)
 	defer cancel()
 	start := time.Now()
-	errs = send(ctx, w.publisher, deliveries, w.config.LeaseTTL/20, func() {
+	errs, err := send(ctx, w.publisher, deliveries, w.config.LeaseTTL/20, func() {
 		w.log(p.settle, slog.LevelWarn, "outbox: publisher returned late", slog.Duration("took", time.Since(start)))
 		w.lane.stick(-1)
 	})
 	if f := w.config.Hooks.Batch; f != nil {
 		f(p.settle, w.lane.number, len(batch), time.Since(start))
 	}
-	return errs, ctx.Err() != nil
+	return report{errs: errs, err: err, cut: ctx.Err() != nil}
 }
 
 // result is what an error means.
@@ -137,26 +143,19 @@ func classify(p phases, err error, cut bool) result {
 }
 
 // judge settles the results of a batch and says whether the round may go on.
-func (w *worker) judge(p phases, b *backlog, batch []*item, errs []error, cut bool, lived *bool) bool {
-	if errors.Is(errs[0], errStuck) {
-		w.stuck(p)
-		return false
+func (w *worker) judge(p phases, b *backlog, batch []*item, r report, lived *bool) bool {
+	if r.err != nil {
+		return w.misbehaved(p, b, batch, r.err)
 	}
 	results := make([]result, len(batch))
-	alive, panicked := false, false
+	alive := false
 	var suspects []Ref
 	var reason error
-	for i, err := range errs {
-		results[i] = classify(p, err, cut)
+	for i, err := range r.errs {
+		results[i] = classify(p, err, r.cut)
 		switch results[i] {
-		case sent:
+		case sent, failure:
 			alive = true
-		case failure:
-			if _, ok := errors.AsType[*PanicError](err); ok {
-				panicked = true
-			} else {
-				alive = true
-			}
 		case outage, timeout:
 			suspects = append(suspects, batch[i].ref())
 			reason = err
@@ -167,43 +166,29 @@ func (w *worker) judge(p phases, b *backlog, batch []*item, errs []error, cut bo
 		*lived = true
 		w.up(p)
 	}
-	// Whatever failed as if the destination were down: was it the message?
-	blamed := alive || len(suspects) == 1 && (w.lane.blames(suspects[0]) || len(batch) == 1 && batch[0].alone && *lived)
-	progress := alive || panicked || blamed
+	// Some failed as if the destination were down. Is it, or is it the message?
+	blamed := alive || len(suspects) == 1 &&
+		(w.lane.blames(suspects[0]) || len(batch) == 1 && batch[0].alone && *lived)
 
 	var s settlement
-	broken := map[string]bool{} // ordering keys with an earlier message unsettled or failed
+	broken := map[string]bool{} // ordering keys of which an earlier message did not get through
 	for i, it := range batch {
-		key := it.key()
+		key, err := it.key(), r.errs[i]
 		if broken[key] {
-			continue // it is sent again after the failed one, even if it got through
+			continue // sent again after the earlier one, even if it got through
 		}
-		switch err := errs[i]; results[i] {
-		case sent:
+		switch {
+		case results[i] == sent:
 			w.published(p, &s, it)
 			continue
-		case unsent:
-		case outage:
-			if blamed {
-				w.putOff(p, b, &s, it, err)
-			} else {
-				w.deferred(p, it, err)
-			}
-		case timeout:
-			switch {
-			case !blamed:
-				w.deferred(p, it, err)
-			case len(suspects) == 1 && !alive:
-				w.fail(p, b, &s, it, err)
-			default:
-				it.alone = true
-			}
-		case failure:
-			if panicked && len(batch) > 1 && !single(err) {
-				it.alone = true
-			} else {
-				w.fail(p, b, &s, it, err)
-			}
+		case results[i] == failure, results[i] == timeout && blamed && !alive:
+			w.fail(p, b, &s, it, err)
+		case results[i] == outage && blamed:
+			w.putOff(p, b, &s, it, err)
+		case results[i] == timeout && blamed:
+			it.alone = true // others got through: see whether it was cut off for their sake
+		case results[i] == outage, results[i] == timeout:
+			w.deferred(p, it, err)
 		}
 		if key != "" {
 			broken[key] = true
@@ -212,11 +197,31 @@ func (w *worker) judge(p phases, b *backlog, batch []*item, errs []error, cut bo
 	if !w.settle(p, &s) {
 		return false
 	}
-	if progress {
-		return true
-	}
-	if p.publish.Err() == nil {
+	if !blamed && p.publish.Err() == nil {
 		w.down(p, suspects, reason)
 	}
-	return false
+	return blamed
+}
+
+// misbehaved deals with a call that did not end as it should.
+func (w *worker) misbehaved(p phases, b *backlog, batch []*item, err error) bool {
+	if errors.Is(err, errStuck) {
+		w.lane.stick(1)
+		w.log(p.settle, slog.LevelError, "outbox: publisher did not return after its context had ended; its shards are given up until it does",
+			slog.Int("messages", len(batch)))
+		select {
+		case w.renew <- struct{}{}:
+		default:
+		}
+		return false
+	}
+	if len(batch) > 1 {
+		for _, it := range batch {
+			it.alone = true // to find the one that it chokes on
+		}
+		return true
+	}
+	var s settlement
+	w.fail(p, b, &s, batch[0], err)
+	return w.settle(p, &s) && !w.lane.isOpen()
 }

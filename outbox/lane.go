@@ -125,6 +125,12 @@ func (l *lane) stick(n int) {
 	}
 }
 
+func (l *lane) isOpen() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
+
 func (l *lane) isStuck() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

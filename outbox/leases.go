@@ -89,20 +89,6 @@ func (s *session) assign(leases []Lease, asked time.Time, start func(*worker)) {
 	}
 }
 
-// held returns all leases that the session has not given back.
-func (s *session) held() []Lease {
-	var held []Lease
-	for _, w := range s.workers {
-		w.mu.Lock()
-		for _, sh := range w.shards {
-			held = append(held, sh.lease)
-		}
-		held = append(held, w.owed...)
-		w.mu.Unlock()
-	}
-	return held
-}
-
 // hold replaces what w holds and returns how many shards it lost unasked.
 func (w *worker) hold(leases []Lease, asked time.Time) (lost int) {
 	w.mu.Lock()

@@ -123,9 +123,8 @@ func (s *session) run(ctx context.Context) error {
 	s.keepLeases(ctx, phases{stop: ctx, publish: publish, settle: settle})
 
 	var errs []error
-	held := s.held()
-	if err := s.store.Release(settle, s.config.Owner, held); err != nil {
-		errs = append(errs, fmt.Errorf("outbox: releasing %d leases, which now run out by themselves: %w", len(held), err))
+	if err := s.store.Release(settle, s.config.Owner, nil); err != nil {
+		errs = append(errs, fmt.Errorf("outbox: releasing the leases, which now run out by themselves: %w", err))
 	}
 	close(drained)
 	s.wg.Wait()

@@ -36,21 +36,21 @@ func newPanicError(v any) *PanicError {
 // errStuck marks a call that did not return after its context had ended.
 var errStuck = errors.New("outbox: publisher did not return after its context had ended")
 
-// send hands batch to p and returns one error a message. It returns at most grace after
-// ctx ended, whatever p does: a call still running then is abandoned, every error
-// matches errStuck, and returned is called once the call does come back.
-func send(ctx context.Context, p Publisher, batch []Delivery, grace time.Duration, returned func()) []error {
+// send hands batch to p. It returns one error a message, or err if the call did not end as
+// it should: a *PanicError, or errStuck if it was still running at grace after the end of
+// ctx. Such a call is abandoned, and returned is called once it does come back.
+func send(ctx context.Context, p Publisher, batch []Delivery, grace time.Duration, returned func()) (errs []error, err error) {
 	type answer struct {
 		errs []error
-		err  error // all of them
+		err  error
 	}
 	answers := make(chan answer, 1)
 	n := len(batch)
 	go func() {
 		var a answer
-		normal := false
+		ended := false
 		defer func() {
-			if !normal {
+			if !ended {
 				a.err = newPanicError(recover())
 			}
 			answers <- a
@@ -58,29 +58,23 @@ func send(ctx context.Context, p Publisher, batch []Delivery, grace time.Duratio
 		errs := make([]error, n)
 		p.Publish(ctx, batch, errs)
 		a.errs = slices.Clone(errs) // whatever p does with errs afterwards
-		normal = true
+		ended = true
 	}()
-	take := func(a answer) []error {
-		if a.err == nil {
-			return a.errs
-		}
-		return slices.Repeat([]error{a.err}, n)
-	}
 	select {
 	case a := <-answers:
-		return take(a)
+		return a.errs, a.err
 	case <-ctx.Done():
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case a := <-answers:
-		return take(a)
+		return a.errs, a.err
 	case <-timer.C:
 	}
 	go func() {
 		<-answers
 		returned()
 	}()
-	return slices.Repeat([]error{errStuck}, n)
+	return nil, errStuck
 }

@@ -39,9 +39,9 @@ type Store interface {
 	Lease(ctx context.Context, r LeaseRequest) ([]Lease, error)
 
 	// Release gives shards back at once, so that others need not wait for the lease to
-	// run out. A lease that is no longer the current one of its shard is passed over.
-	// Held may be empty. An owner that holds nothing any more is not counted among the
-	// living relays until its next Lease.
+	// run out. A lease that is no longer the current one of its shard is passed over. A
+	// nil held means that the owner leaves: all it holds is released, and it is not
+	// counted among the living relays until its next Lease.
 	Release(ctx context.Context, owner string, held []Lease) error
 
 	// Fetch reads hot messages beyond each cursor, in order of Seq within a shard,

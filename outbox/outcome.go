@@ -1,0 +1,210 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"example.com/once/retry"
+)
+
+// settlement collects what became of some messages, to be written together.
+type settlement struct{ entries []entry }
+
+type entry struct {
+	item    *item
+	outcome Outcome
+	report  func() // to the hooks, once it is written; nil = nothing to report
+}
+
+func (s *settlement) add(it *item, fate Fate, o Outcome, report func()) {
+	o.Seq, o.Fate = it.row.Seq, fate
+	s.entries = append(s.entries, entry{item: it, outcome: o, report: report})
+}
+
+// published: durable at the destination.
+func (w *worker) published(p phases, s *settlement, it *item) {
+	if f := w.config.Hooks.Published; f != nil {
+		f(p.settle, it.row.Delivery)
+	}
+	s.add(it, Published, Outcome{Attempts: it.row.Attempt}, nil)
+}
+
+// fail: an attempt was spent.
+func (w *worker) fail(p phases, b *backlog, s *settlement, it *item, err error) {
+	wait, reason := w.config.Policy.Next(it.row.Attempt, err)
+	if reason != nil {
+		w.giveUp(p, b, s, it, it.row.Attempt, err)
+		return
+	}
+	s.add(it, Again, Outcome{Attempts: it.row.Attempt, Wait: wait, Err: text(err)}, func() {
+		if f := w.config.Hooks.Failed; f != nil {
+			f(p.settle, it.row.Delivery, err, wait)
+		}
+	})
+	b.holdBack(s, it)
+}
+
+// putOff: the destination was unavailable to this message alone. No attempt was spent, but
+// others shall not wait for it.
+func (w *worker) putOff(p phases, b *backlog, s *settlement, it *item, err error) {
+	wait := max(retry.Classify(err).After, w.config.Probe+time.Duration(mathrand.Float64()*float64(w.config.Probe)))
+	s.add(it, Again, Outcome{Attempts: it.row.Attempt - 1, Wait: wait, Err: text(err)}, func() {
+		w.deferred(p, it, err)
+	})
+	b.holdBack(s, it)
+}
+
+// deferred: the destination is unavailable. The message stays where it is.
+func (w *worker) deferred(p phases, it *item, err error) {
+	if f := w.config.Hooks.Deferred; f != nil {
+		f(p.settle, it.row.Delivery, err)
+	}
+}
+
+// giveUp: no further attempt.
+func (w *worker) giveUp(p phases, b *backlog, s *settlement, it *item, attempts int, err error) {
+	fate := Dead
+	if w.config.Exhausted == BlockKey && it.key() != "" {
+		fate = Block
+	}
+	s.add(it, fate, Outcome{Attempts: attempts, Err: text(err)}, func() {
+		w.log(p.settle, slog.LevelError, "outbox: message given up", slog.String("id", it.row.ID.String()),
+			slog.String("topic", it.row.Topic), slog.Int("attempts", attempts), slog.Any("error", err))
+		if f := w.config.Hooks.DeadLettered; f != nil {
+			f(p.settle, it.row.Delivery, err)
+		}
+	})
+	if fate == Block {
+		b.holdBack(s, it)
+	}
+}
+
+// holdBack keeps the messages after it of its key from being sent: hot ones are parked
+// behind it, parked ones are there already.
+func (b *backlog) holdBack(s *settlement, it *item) {
+	b.later(it, func(follower *item) {
+		if follower.parked {
+			follower.done = true
+		} else {
+			s.add(follower, Behind, Outcome{}, nil)
+		}
+	})
+}
+
+// settle writes s, again and again until it is written or the relay has no more time. What
+// a newer owner of the shard has to decide is dropped.
+func (w *worker) settle(p phases, s *settlement) bool {
+	var acks []Ref
+	parks, settles := map[*shard][]Outcome{}, map[*shard][]Outcome{}
+	now, published := time.Now(), 0
+	for _, e := range s.entries {
+		it, o := e.item, e.outcome
+		switch {
+		case o.Fate == Published && !it.parked:
+			acks = append(acks, it.ref())
+		case it.parked:
+			settles[it.shard] = append(settles[it.shard], o)
+		default:
+			parks[it.shard] = append(parks[it.shard], o)
+		}
+		if o.Fate == Published {
+			published++
+		}
+		switch {
+		case o.Fate == Again:
+			w.lookAgain(now.Add(o.Wait))
+		case o.Fate == Behind:
+			w.lookAgain(now.Add(w.config.PollMin)) // what it waits for may be gone already
+		case it.parked && it.key() != "":
+			w.lookAgain(now) // the next of its key is due
+		}
+	}
+	ok := len(acks) == 0 || w.insist(p, "ack", func(ctx context.Context) error { return w.store.Ack(ctx, acks) })
+	for sh, outcomes := range parks {
+		ok = ok && w.insist(p, "park", func(ctx context.Context) error { return w.store.Park(ctx, sh.lease, outcomes) })
+	}
+	for sh, outcomes := range settles {
+		ok = ok && w.insist(p, "settle", func(ctx context.Context) error { return w.store.Settle(ctx, sh.lease, outcomes) })
+	}
+	if !ok {
+		w.leftUnacked(published)
+		return false
+	}
+	for _, e := range s.entries {
+		e.item.done = true
+		if e.report != nil {
+			e.report()
+		}
+	}
+	return true
+}
+
+// insist repeats f until it succeeds, or the shard has gone to another relay, or the time
+// of the drain is up. Nothing new is published meanwhile: what is published must be
+// written down first, and the store is in no state for it.
+func (w *worker) insist(p phases, op string, f func(context.Context) error) bool {
+	for fails := 0; ; fails++ {
+		ctx, cancel := w.limit(p.settle)
+		err := f(ctx)
+		cancel()
+		if err == nil || errors.Is(err, ErrLeaseLost) {
+			return true
+		}
+		if p.settle.Err() != nil {
+			return false
+		}
+		w.failed(p.settle, op, err)
+		sleep(p.settle, jitter(min(w.config.PollMin<<min(fails, 20), w.config.PollMax), 0.2))
+	}
+}
+
+func (w *worker) lookAgain(at time.Time) {
+	if at.Before(w.dueAt) {
+		w.dueAt = at
+	}
+}
+
+// up tells the lane that something got through.
+func (w *worker) up(p phases) {
+	if !w.lane.up() {
+		return
+	}
+	w.log(p.settle, slog.LevelInfo, "outbox: destination is available again")
+	if f := w.config.Hooks.LaneUp; f != nil {
+		f(p.settle, w.lane.number)
+	}
+}
+
+// down tells the lane that nothing got through.
+func (w *worker) down(p phases, suspects []Ref, err error) {
+	if err == nil {
+		err = ErrNotSent
+	}
+	if !w.lane.down(time.Now(), retry.Classify(err).After, suspects) {
+		return
+	}
+	w.log(p.settle, slog.LevelWarn, "outbox: destination is unavailable", slog.Any("error", err))
+	if f := w.config.Hooks.LaneDown; f != nil {
+		f(p.settle, w.lane.number, err)
+	}
+}
+
+func (w *worker) leftUnacked(n int) {
+	w.session.mu.Lock()
+	defer w.session.mu.Unlock()
+	w.unacked += n
+}
+
+// text is an error as an operator reads it, fit for any database.
+func text(err error) string {
+	const most = 1000
+	s := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "\uFFFD")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
