@@ -113,7 +113,8 @@ func checkInternals(w workspace, exempt []string) (problems []string) {
 	return problems
 }
 
-// checkTestCode checks that no run-time package pulls in a kit or the testing package.
+// checkTestCode checks that no run-time package imports the testing package or pulls in a kit. What
+// other people's modules import for themselves is theirs to answer for.
 func checkTestCode(w workspace, kits, exempt []string) (problems []string) {
 	isKit := func(path string) bool {
 		to, ours := rel(w.root, path)
@@ -123,8 +124,13 @@ func checkTestCode(w workspace, kits, exempt []string) (problems []string) {
 		if isKit(p.ImportPath) || exempted(w, p, exempt) {
 			continue
 		}
+		for _, imp := range p.Imports {
+			if inside("testing", imp) || imp == "net/http/httptest" {
+				problems = append(problems, fmt.Sprintf("%s imports %s outside its tests", p.ImportPath, imp))
+			}
+		}
 		for _, dep := range p.Deps {
-			if isKit(dep) || inside("testing", dep) || dep == "net/http/httptest" {
+			if isKit(dep) {
 				problems = append(problems, fmt.Sprintf("%s depends on %s outside its tests", p.ImportPath, dep))
 			}
 		}
@@ -168,7 +174,8 @@ func checkRequirements(goMod []byte, want []string) (problems []string, err erro
 // have neither an init function nor an import for its side effects (embed and, in a command, drivers
 // excepted), and of package-level variables only those that nothing can change:
 //
-//   - sentinel errors, made by errors.New, and aliases of a sentinel of another package;
+//   - sentinel errors, made by errors.New or of an empty struct type, and aliases of a sentinel
+//     of another package;
 //   - compile-time assertions, named _;
 //   - files embedded as embed.FS or string;
 //   - compiled constants whose types cannot be changed in use: regexp.MustCompile,
@@ -223,6 +230,9 @@ func unchangeableEmbed(typ ast.Expr) bool {
 
 // constant reports whether e makes a value that cannot be changed in use.
 func constant(e ast.Expr) bool {
+	if lit, ok := e.(*ast.CompositeLit); ok {
+		return strings.HasSuffix(exprName(lit.Type), "Error") && len(lit.Elts) == 0
+	}
 	call, ok := e.(*ast.CallExpr)
 	if !ok {
 		return strings.HasPrefix(exprSelector(e), "Err") // an alias of another package's sentinel

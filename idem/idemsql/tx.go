@@ -71,15 +71,30 @@ func (s *txRecords) Savepoint(ctx context.Context, fn func(context.Context) erro
 	if _, err := s.write.ExecContext(ctx, s.e.savepoint); err != nil {
 		return s.e.failed("savepoint", err)
 	}
-	failure := fn(ctx)
-	ctx = context.WithoutCancel(ctx) // undoing is not optional
-	if failure != nil {
-		if _, err := s.write.ExecContext(ctx, s.e.rollbackTo); err != nil {
-			return s.e.failed(fmt.Sprintf("undo to the savepoint after %v", failure), err)
+	settled := context.WithoutCancel(ctx) // undoing is not optional
+	returned := false
+	defer func() {
+		if !returned { // fn panicked or ended its goroutine, which goes on whatever comes of the undoing
+			_ = s.undo(settled)
 		}
+	}()
+	failure := fn(ctx)
+	returned = true
+	if failure != nil {
+		if err := s.undo(settled); err != nil {
+			return fmt.Errorf("after %v: %w", failure, err) //nolint:errorlint // must not match fn's error, see above
+		}
+		return failure
 	}
-	if _, err := s.write.ExecContext(ctx, s.e.releaseSavepoint); err != nil {
-		return s.e.failed("release the savepoint", err)
+	_, err := s.write.ExecContext(settled, s.e.releaseSavepoint)
+	return s.e.failed("release the savepoint", err)
+}
+
+// undo takes back what was written since the savepoint, and ends it.
+func (s *txRecords) undo(ctx context.Context) error {
+	if _, err := s.write.ExecContext(ctx, s.e.rollbackTo); err != nil {
+		return s.e.failed("undo to the savepoint", err)
 	}
-	return failure
+	_, err := s.write.ExecContext(ctx, s.e.releaseSavepoint)
+	return s.e.failed("release the savepoint", err)
 }
