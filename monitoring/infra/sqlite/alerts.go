@@ -72,7 +72,9 @@ func (d *DB) alerts(ctx context.Context, wanted func(domain.Alert) bool) ([]app.
 
 // byUrgency puts firing alerts first, then pending, then resolved ones, the latest first.
 func byUrgency(a, b app.AlertView) int {
-	rank := func(p domain.Phase) int { return slices.Index([]domain.Phase{domain.Firing, domain.Pending, domain.Resolved}, p) }
+	rank := func(p domain.Phase) int {
+		return slices.Index([]domain.Phase{domain.Firing, domain.Pending, domain.Resolved}, p)
+	}
 	return cmp.Or(
 		cmp.Compare(rank(a.Phase), rank(b.Phase)),
 		enteredAt(b.Alert).Compare(enteredAt(a.Alert)),

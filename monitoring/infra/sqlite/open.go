@@ -20,17 +20,11 @@ import (
 // openError says in one sentence why a file cannot be used.
 type openError struct {
 	path   string
-	reason string // continues "file.db ..."
-	err    error  // nil = the reason says all
+	reason string // continues "file.db ..."; says all that err does
+	err    error
 }
 
-func (e *openError) Error() string {
-	text := "sqlite: " + e.path + " " + e.reason
-	if e.err != nil {
-		text += ": " + e.err.Error()
-	}
-	return text
-}
+func (e *openError) Error() string { return "sqlite: " + e.path + " " + e.reason }
 
 func (e *openError) Unwrap() error { return e.err }
 
@@ -47,25 +41,33 @@ func checkPath(path string) error {
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return &openError{path, "cannot be looked at; check the path and its permissions", err}
+		return &openError{path, "cannot be looked at (" + cause(err) + "); check the path and its permissions", err}
 	}
 	folder := filepath.Dir(path)
 	switch info, err := os.Stat(folder); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &openError{path, "cannot be made, because there is no folder " + folder + "; make it, or name another file", nil}
 	case err != nil:
-		return &openError{path, "cannot be made; check the path and its permissions", err}
+		return &openError{path, "cannot be made (" + cause(err) + "); check the path and its permissions", err}
 	case !info.IsDir():
 		return &openError{path, "cannot be made, because " + folder + " is not a folder; name another file", nil}
 	}
 	return nil
 }
 
+// cause leaves out the path, which is named already.
+func cause(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return err.Error()
+}
+
 // connect makes the two pools. Nothing is opened yet.
 func (d *DB) connect() error {
 	abs, err := filepath.Abs(d.path)
 	if err != nil {
-		return &openError{d.path, "cannot be made an absolute path", err}
+		return &openError{d.path, "cannot be made an absolute path: " + err.Error(), err}
 	}
 	open := func(txlock string, pragmas ...string) error {
 		q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
@@ -134,7 +136,7 @@ func explain(c Config, err error) error {
 	if _, ok := errors.AsType[*openError](err); ok {
 		return err
 	}
-	reason := "cannot be used"
+	reason := "cannot be used: " + err.Error()
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		reason = "was not opened in time"
