@@ -60,7 +60,7 @@ func New(c Config) (*Publisher, error) {
 	}
 	keys, err := parseSecrets(c.Secrets)
 	if err != nil {
-		bad("%w", err)
+		bad("Secrets%w", err)
 	}
 	for name, values := range c.Header {
 		if err := checkHeader(name, values); err != nil {
@@ -105,10 +105,10 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("is empty: it must be the receiver's address, as in https://example.com/hooks")
 	}
 	u, err := url.Parse(s)
-	var parse *url.Error
+	if parse, ok := errors.AsType[*url.Error](err); ok {
+		err = parse.Err // without the address
+	}
 	switch {
-	case errors.As(err, &parse): // its text would repeat the address
-		return nil, fmt.Errorf("cannot be parsed: %w", parse.Err)
 	case err != nil:
 		return nil, fmt.Errorf("cannot be parsed: %w", err)
 	case u.Scheme == "" || u.Host == "" && u.Opaque != "":

@@ -127,8 +127,7 @@ func (p *Publisher) request(ctx context.Context, d outbox.Delivery) (*http.Reque
 
 // unanswered judges a request without an answer.
 func (p *Publisher) unanswered(ctx context.Context, err error, unconnected bool) error {
-	var u *url.Error
-	if errors.As(err, &u) { // its text would show the address, which may be a secret
+	if u, ok := errors.AsType[*url.Error](err); ok { // its text would show the address, which may be a secret
 		err = u.Err
 	}
 	err = fmt.Errorf("outboxhttp: POST to %s: %w", p.host, err)

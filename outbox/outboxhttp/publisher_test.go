@@ -59,7 +59,7 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = post(t, func(w http.ResponseWriter, r *http.Request) {
+	err = post(t, func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if err := verifier.Verify(r.Header, body); err != nil {
 			t.Error(err)
@@ -113,7 +113,7 @@ func TestIDIsStableAndTimestampIsOfTheAttempt(t *testing.T) {
 		p := publisher(t, outboxhttp.Config{URL: "http://receiver.test", Secrets: []string{secret}, AllowPrivate: true, Client: &http.Client{
 			Transport: transport(func(r *http.Request) (*http.Response, error) {
 				seen = append(seen, r.Header.Clone())
-				return answer(r, 200, "", ""), nil
+				return answer(r, 200), nil
 			}),
 		}})
 		d := message("x")
@@ -219,7 +219,7 @@ func TestRetryAfter(t *testing.T) {
 				if c.date != "" {
 					w.Header().Set("Date", c.date)
 				}
-				w.WriteHeader(500)
+				w.WriteHeader(http.StatusInternalServerError)
 			}, outboxhttp.Config{}, message("x"))
 			if got := verdict(err).After; got != c.want {
 				t.Errorf("%v, want %v", got, c.want)
@@ -244,7 +244,7 @@ func TestSecretsDoNotLeakIntoErrors(t *testing.T) {
 	var signature string
 	err := post(t, func(w http.ResponseWriter, r *http.Request) {
 		signature = strings.TrimPrefix(r.Header.Get("Webhook-Signature"), "v1,")
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, "you sent "+signature+" "+r.Header.Get("Authorization")+" and know "+secret+"\x00\n")
 	}, outboxhttp.Config{Secrets: []string{secret}, Header: http.Header{"Authorization": {"Bearer " + token}}}, message("x"))
 	for _, s := range []string{signature, token, strings.TrimPrefix(secret, "whsec_")} {
@@ -267,7 +267,7 @@ func TestSecretsDoNotLeakIntoErrors(t *testing.T) {
 func TestHugeAnswer(t *testing.T) {
 	var sent atomic.Int64
 	err := post(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		chunk := strings.Repeat("x", 64<<10)
 		for range 1 << 12 {
 			n, err := io.WriteString(w, chunk)
@@ -340,12 +340,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func answer(r *http.Request, status int, header, value string) *http.Response {
-	h := http.Header{}
-	if header != "" {
-		h.Set(header, value)
-	}
-	return &http.Response{StatusCode: status, Header: h, Body: http.NoBody, Request: r}
+func answer(r *http.Request, status int) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}
 }
 
 func with(rt transport) outboxhttp.Config {
@@ -383,7 +379,7 @@ func TestBatchIsSentInParallelAndNoRequestIsBegunLate(t *testing.T) {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			time.Sleep(time.Second)
-			return answer(r, 200, "", ""), r.Context().Err()
+			return answer(r, 200), r.Context().Err()
 		}))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -414,15 +410,17 @@ func TestOutageEndsTheBatch(t *testing.T) {
 		var total atomic.Int32
 		c := with(func(r *http.Request) (*http.Response, error) {
 			if total.Add(1) > 2 {
-				return answer(r, 503, "", ""), nil
+				return answer(r, 503), nil
 			}
-			return answer(r, 200, "", ""), nil
+			return answer(r, 200), nil
 		})
 		c.Parallel = 1
 		errs := make([]error, 5)
 		publisher(t, c).Publish(t.Context(), batchOf(5), errs)
-		if errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], outbox.ErrUnavailable) || !errors.Is(errs[3], outbox.ErrNotSent) || !errors.Is(errs[4], outbox.ErrNotSent) {
-			t.Error(errs)
+		for i, want := range []error{nil, nil, outbox.ErrUnavailable, outbox.ErrNotSent, outbox.ErrNotSent} {
+			if !errors.Is(errs[i], want) {
+				t.Errorf("message %d: %v, want %v", i, errs[i], want)
+			}
 		}
 	})
 }

@@ -32,7 +32,7 @@ func parseSecrets(secrets []string) (*keys, error) {
 	for i, s := range secrets {
 		key, err := parseSecret(s)
 		if err != nil {
-			return nil, fmt.Errorf("Secrets[%d] %w", i, err)
+			return nil, fmt.Errorf("[%d] %w", i, err)
 		}
 		k.list = append(k.list, key)
 	}

@@ -31,7 +31,7 @@ func NewVerifier(secrets ...string) (*Verifier, error) {
 	}
 	k, err := parseSecrets(secrets)
 	if err != nil {
-		return nil, fmt.Errorf("outboxhttp: NewVerifier: %w", err)
+		return nil, fmt.Errorf("outboxhttp: NewVerifier: secrets%w", err)
 	}
 	return &Verifier{keys: k}, nil
 }

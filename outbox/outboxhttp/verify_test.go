@@ -34,10 +34,10 @@ func vector() http.Header {
 	}
 }
 
+// at runs f at a time: a bubble's clock begins in the year 2000.
 func at(t *testing.T, unix int64, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		// A bubble's clock begins in the year 2000.
 		time.Sleep(time.Until(time.Unix(unix, 0)))
 		f(t)
 	})
@@ -56,19 +56,19 @@ func TestVerify(t *testing.T) {
 		{name: "the vector"},
 		{name: "one of two secrets", secrets: []string{other, secret}},
 		{name: "one of several signatures", change: func(h http.Header) {
-			h.Set("webhook-signature", "v1,AAAA v2,"+vectorSignature[3:]+" v1a,!! "+vectorSignature)
+			h.Set("Webhook-Signature", "v1,AAAA v2,"+vectorSignature[3:]+" v1a,!! "+vectorSignature)
 		}},
 		{name: "signatures in two lines", change: func(h http.Header) { h["Webhook-Signature"] = []string{"v1,AAAA", vectorSignature} }},
 		{name: "another secret", secrets: []string{other}, want: "no signature matches"},
 		{name: "another body", body: vectorBody + " ", want: "no signature matches"},
-		{name: "another id", change: func(h http.Header) { h.Set("webhook-id", "msg_other") }, want: "no signature matches"},
-		{name: "another time", change: func(h http.Header) { h.Set("webhook-timestamp", "1614265331") }, want: "no signature matches"},
-		{name: "a signature of another version", change: func(h http.Header) { h.Set("webhook-signature", "v2,"+vectorSignature[3:]) }, want: "no signature matches"},
-		{name: "a signature that is cut short", change: func(h http.Header) { h.Set("webhook-signature", vectorSignature[:20]) }, want: "no signature matches"},
-		{name: "no signature", change: func(h http.Header) { h.Del("webhook-signature") }, want: "no webhook-signature"},
-		{name: "no id", change: func(h http.Header) { h.Del("webhook-id") }, want: "one webhook-id"},
-		{name: "two ids", change: func(h http.Header) { h.Add("webhook-id", vectorID) }, want: "one webhook-id"},
-		{name: "no time", change: func(h http.Header) { h.Del("webhook-timestamp") }, want: "one webhook-timestamp"},
+		{name: "another id", change: func(h http.Header) { h.Set("Webhook-Id", "msg_other") }, want: "no signature matches"},
+		{name: "another time", change: func(h http.Header) { h.Set("Webhook-Timestamp", "1614265331") }, want: "no signature matches"},
+		{name: "a signature of another version", change: func(h http.Header) { h.Set("Webhook-Signature", "v2,"+vectorSignature[3:]) }, want: "no signature matches"},
+		{name: "a signature that is cut short", change: func(h http.Header) { h.Set("Webhook-Signature", vectorSignature[:20]) }, want: "no signature matches"},
+		{name: "no signature", change: func(h http.Header) { h.Del("Webhook-Signature") }, want: "no webhook-signature"},
+		{name: "no id", change: func(h http.Header) { h.Del("Webhook-Id") }, want: "one webhook-id"},
+		{name: "two ids", change: func(h http.Header) { h.Add("Webhook-Id", vectorID) }, want: "one webhook-id"},
+		{name: "no time", change: func(h http.Header) { h.Del("Webhook-Timestamp") }, want: "one webhook-timestamp"},
 		{name: "almost too old", now: vectorTime + 300},
 		{name: "too old", now: vectorTime + 301, want: "too old"},
 		{name: "almost too new", now: vectorTime - 300},
@@ -79,6 +79,7 @@ func TestVerify(t *testing.T) {
 				c.now = vectorTime
 			}
 			at(t, c.now, func(t *testing.T) {
+				t.Helper()
 				h, body := vector(), vectorBody
 				if c.change != nil {
 					c.change(h)
@@ -107,6 +108,7 @@ func TestVerify(t *testing.T) {
 
 func TestTolerance(t *testing.T) {
 	at(t, vectorTime+3600, func(t *testing.T) {
+		t.Helper()
 		v, err := outboxhttp.NewVerifier(secret)
 		if err != nil {
 			t.Fatal(err)
@@ -158,7 +160,7 @@ func TestUnsigned(t *testing.T) {
 }
 
 func TestNewVerifierErrors(t *testing.T) {
-	for want, secrets := range map[string][]string{"at least one": nil, "Secrets[1]": {secret, "x"}} {
+	for want, secrets := range map[string][]string{"at least one": nil, "secrets[1]": {secret, "x"}} {
 		if _, err := outboxhttp.NewVerifier(secrets...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
