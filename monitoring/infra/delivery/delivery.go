@@ -44,8 +44,12 @@ func New(next outbox.Publisher, log app.AttemptLog, replica string, logger *slog
 }
 
 // Publish delivers each message of the batch and records the attempt. Once one of them
-// finds the destination unavailable no further one is begun.
+// finds the destination unavailable, or half of the time until ctx ends is over, no further
+// one is begun: an attempt that is begun has time to end by itself.
 func (p *Publisher) Publish(ctx context.Context, batch []outbox.Delivery, errs []error) {
+	start := time.Now()
+	deadline, bounded := ctx.Deadline()
+	last := start.Add(deadline.Sub(start) / 2)
 	var (
 		wg   sync.WaitGroup
 		down atomic.Bool
@@ -58,7 +62,8 @@ func (p *Publisher) Publish(ctx context.Context, batch []outbox.Delivery, errs [
 		case <-ctx.Done():
 			continue
 		}
-		if ctx.Err() != nil || down.Load() {
+		late := bounded && i > 0 && time.Now().After(last)
+		if late || down.Load() || ctx.Err() != nil {
 			<-room
 			continue
 		}

@@ -292,6 +292,33 @@ func TestOneThatHangsHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// What is begun too late would be cut off in the middle.
+func TestNothingIsBegunInTheSecondHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log attemptLog
+		next := outbox.PublisherFunc(func(context.Context, outbox.Delivery) error {
+			time.Sleep(3 * time.Second)
+			return nil
+		})
+		batch := make([]outbox.Delivery, 40)
+		for i := range batch {
+			batch[i] = outbox.Delivery{Message: message("hook", ""), Attempt: 1}
+		}
+		errs := make([]error, len(batch))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		delivery.New(next, &log, "a", nil).Publish(ctx, batch, errs)
+		for i, err := range errs {
+			if i < 16 && err != nil || i >= 16 && !errors.Is(err, outbox.ErrNotSent) {
+				t.Errorf("errs[%d] = %v; want 16 sent, at 0 s and 3 s, and none at 6 s", i, err)
+			}
+		}
+		if len(log.begun) != 16 {
+			t.Errorf("%d attempts on record, want 16", len(log.begun))
+		}
+	})
+}
+
 func TestPanicAndGoexitAreFailures(t *testing.T) {
 	for name, f := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
