@@ -10,7 +10,7 @@ import (
 // form is checked by its Check when the file is opened.
 const (
 	hotTable  = "once_outbox"
-	coldTable = "once_outbox_cold"
+	coldTable = "once_outbox_parked"
 	coldDead  = "state >= 2"
 )
 
