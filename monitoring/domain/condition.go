@@ -114,7 +114,7 @@ func (s *selector) eval(in *Input) []Sample {
 func (s *selector) selectors(visit func(*selector, time.Duration)) { visit(s, 0) }
 
 func (s *selector) String() string {
-	if len(s.matchers) == 0 {
+	if len(s.matchers) == 0 && !isNumberWord(s.name) {
 		return s.name
 	}
 	parts := make([]string, len(s.matchers))
