@@ -149,8 +149,10 @@ func TestDatabaseAway(t *testing.T) {
 		want func(slots []time.Time) bool
 	}{
 		{"skip", app.Config{}, func(slots []time.Time) bool {
-			// When it comes back the newest slot is 13; the ones before have been given up for it.
-			return slices.Equal(slots, append(everySecond(1, 3), everySecond(13, 20)...))
+			// When it comes back the newest slot is 13, and the ones before have been given up for
+			// it. So is 13 if the next try would have come only after 14.
+			return slices.Equal(slots, append(everySecond(1, 3), everySecond(13, 20)...)) ||
+				slices.Equal(slots, append(everySecond(1, 3), everySecond(14, 20)...))
 		}},
 		{"catch up", app.Config{Missed: app.CatchUp}, func(slots []time.Time) bool {
 			return slices.Equal(slots, everySecond(1, 20))
