@@ -107,9 +107,9 @@ type Page struct {
 	More bool  // there is more to read at once: a shard reached Limit, or the page Bytes
 
 	// Safe says that in the shards asked for no message with a Seq at or below it will
-	// still appear: whoever might have committed one has ended. A store whose Seqs
-	// become visible in order says [math.MaxInt64]; one that does not know says 0, and
-	// is read again from the start of a shard every so often.
+	// still appear which this read could not see: whoever might commit one had ended
+	// before. A store whose Seqs become visible in order says [math.MaxInt64]; one that
+	// does not know says 0, and is read again from the start of a shard every so often.
 	Safe int64
 }
 
