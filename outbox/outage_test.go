@@ -81,7 +81,7 @@ func TestOutbox27AnOutageSpendsNoAttempts(t *testing.T) {
 				if probes < 200 || probes > 820 {
 					t.Errorf("%d probes in an hour, want about one in 5s", probes)
 				}
-				if l.down != 1 || l.up != 0 || l.deferred != probes {
+				if l.down != 1 || l.up != 0 || probes-l.deferred > 1 { // one may be under way
 					t.Errorf("down %d times, up %d, %d deferred at %d probes", l.down, l.up, l.deferred, probes)
 				}
 				to.answers(nil)
