@@ -53,6 +53,9 @@ func (e *InFlightError) Error() string { return ErrInFlight.Error() }
 // Is makes the error match [ErrInFlight].
 func (e *InFlightError) Is(target error) bool { return target == ErrInFlight }
 
+// NoEffect is true: the function of this call did not run. Package retry looks for it.
+func (e *InFlightError) NoEffect() bool { return true }
+
 // RecordedError is what later callers get for an error that was recorded by [Final]. It
 // matches [ErrRecorded].
 type RecordedError struct {
