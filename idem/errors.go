@@ -18,7 +18,7 @@ var (
 	// it says that the lease may be over before it could be renewed.
 	ErrLeaseLost = errors.New("idem: lease lost")
 	// ErrAbandoned says that an earlier attempt's outcome is unknown and that nobody may run
-	// before it is resolved; see [AtMostOnce] and [Hold].
+	// before it is settled; see [AtMostOnce], [Hold] and [Guard.Resolve].
 	ErrAbandoned = errors.New("idem: key is abandoned, its outcome unknown until resolved")
 	// ErrUnknown says that the function ran, but that the store did not confirm its
 	// completion: it may be recorded or not. A later call with the same key finds out.

@@ -83,7 +83,7 @@ func DoTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], key Key, fn func(conte
 	}
 	rec, _, err := try()
 	if err == nil && rec.State == InFlight && c.wait > 0 {
-		rec, _, err = g.await(ctx, c.wait, rec, try)
+		rec, _, err = g.await(ctx, &c, rec, try)
 	}
 	g.rooms.wake(key)
 	return b.answer(ctx, rec, err)
