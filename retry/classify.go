@@ -24,6 +24,8 @@ import (
 //   - SQLState() string: serialization failures, deadlocks, refused connections and read-only
 //     servers are NoEffect, errors in the statement or its data are Permanent, an outcome
 //     that the server does not know is Ambiguous;
+//   - NoEffect() bool, if true, is believed: it is how a package that does not import this
+//     one says that nothing happened;
 //   - RetryAfter() time.Duration sets [Verdict.After];
 //   - errors.ErrUnsupported is Permanent;
 //   - contexts that ended, time-outs, resets and everything unknown may have had an effect.
@@ -115,6 +117,10 @@ func recognise(err error, markers bool) Verdict {
 		*tls.CertificateVerificationError, tls.RecordHeaderError,
 		x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError, x509.SystemRootsError:
 		return Verdict{Class: Permanent}
+	case interface{ NoEffect() bool }:
+		if e.NoEffect() {
+			return Verdict{Class: NoEffect}
+		}
 	case interface{ SQLState() string }:
 		return sqlState(e.SQLState())
 	}
