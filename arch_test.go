@@ -71,6 +71,7 @@ func layers() []layer {
 	return []layer{
 		{prefix: "domain", siblings: true},
 		{prefix: "app", siblings: true},
+		{prefix: "yamldoc"},
 		{prefix: "infra"}, // one technology each: they do not know each other
 		{prefix: "web"},
 		{prefix: "cmd", siblings: true},
