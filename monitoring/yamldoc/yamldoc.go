@@ -2,10 +2,12 @@ package yamldoc
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +43,7 @@ type Doc struct {
 	Name     string     // what errors call the file
 	Root     *yaml.Node // nil if the file holds nothing
 	Lines    []string
-	problems []error
+	problems []*Error
 }
 
 // Read reads a file of at most [MaxSize] bytes. Its error is an [*Error].
@@ -128,5 +130,15 @@ func (d *Doc) Add(err *Error) {
 // Problems returns how many were noted.
 func (d *Doc) Problems() int { return len(d.problems) }
 
-// Err returns the problems noted so far, each an [*Error], joined; nil if there are none.
-func (d *Doc) Err() error { return errors.Join(d.problems...) }
+// Err returns the problems noted so far, each an [*Error], joined in the order of the
+// file; nil if there are none.
+func (d *Doc) Err() error {
+	sorted := slices.SortedStableFunc(slices.Values(d.problems), func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	errs := make([]error, len(sorted))
+	for i, e := range sorted {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}

@@ -181,15 +181,17 @@ func (f *file) path(p string) string {
 func (f *file) interval(d yamldoc.Field) time.Duration {
 	interval := f.Duration(d, defaultInterval)
 	if interval < domain.MinInterval || interval > domain.MaxInterval {
-		f.Report(d.Value, "interval: %v is not between %v and %v", interval, domain.MinInterval, domain.MaxInterval)
+		f.Report(d.Value, "interval: %s is not between %s and %s",
+			domain.FormatDuration(interval), domain.FormatDuration(domain.MinInterval), domain.FormatDuration(domain.MaxInterval))
 	}
 	return interval
 }
 
 // positive reads a duration that is at least least, if it is given.
 func (f *file) positive(d yamldoc.Field, otherwise, least time.Duration) time.Duration {
+	before := f.Problems()
 	value := f.Duration(d, otherwise)
-	if d.Given() && value < least {
+	if d.Given() && f.Problems() == before && value < least {
 		f.Report(d.Value, "%s: %s is too short; it must be at least %s", d.Key.Value, domain.FormatDuration(value), domain.FormatDuration(least))
 	}
 	return value
