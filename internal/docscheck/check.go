@@ -33,6 +33,11 @@ func (t *tree) check() []string {
 		for _, s := range slices.Concat(p.spans, p.words) {
 			t.checkTests(s, complain)
 		}
+		for _, s := range p.proofs {
+			if !mention.MatchString(s.text) {
+				complain(s.line, "the row names no test")
+			}
+		}
 		for _, s := range p.spans {
 			t.checkNames(s, complain)
 			t.checkTargets(s, complain)

@@ -8,6 +8,7 @@
 //   - a relative link, and the anchor in it, leads somewhere;
 //   - a test, example, benchmark or fuzz target that is named exists, in the file that the
 //     name is linked to;
+//   - a table whose last column is called proof or test names one in each row;
 //   - a name such as idem.Config.Keep, in code type, exists in that package;
 //   - a make target that is named exists.
 package docscheck

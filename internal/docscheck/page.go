@@ -14,7 +14,10 @@ type page struct {
 	links   []link
 	spans   []span // code spans
 	words   []span // the rest of the prose, line by line, link targets left out
+	proofs  []span // last cells of tables whose last column is called proof or test
 	anchors []string
+
+	table []string // last cells of the table that the line is in
 }
 
 // block is a fenced block of code.
@@ -75,6 +78,7 @@ func parsePage(path, text string) page {
 }
 
 func (p *page) prose(n int, line string, slugs map[string]int) {
+	p.row(n, line)
 	if m := heading.FindStringSubmatch(line); m != nil {
 		s := slug(m[1])
 		if again := slugs[s]; again > 0 {
@@ -102,6 +106,21 @@ func (p *page) prose(n int, line string, slugs map[string]int) {
 		p.spans = append(p.spans, span{n, strings.TrimSpace(m[1] + m[2])})
 	}
 	p.words = append(p.words, span{n, codeSpan.ReplaceAllString(bare, " ")})
+}
+
+// row takes the last cell of a table's row. The first row of a table is its header, the
+// second a rule.
+func (p *page) row(n int, line string) {
+	cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+	last := strings.TrimSpace(cells[len(cells)-1])
+	if !strings.HasPrefix(line, "|") {
+		p.table = nil
+		return
+	}
+	p.table = append(p.table, last)
+	if head := p.table[0]; len(p.table) > 2 && (head == "proof" || head == "test") {
+		p.proofs = append(p.proofs, span{n, last})
+	}
 }
 
 func within(ranges [][]int, at int) bool {

@@ -76,6 +76,7 @@ func TestChecks(t *testing.T) {
 
 		"link to a file":       {page: "[x](../idem/idem.go)"},
 		"link to a folder":     {page: "[x](../idem)"},
+		"link to a hidden one": {page: "[x](../.hidden/x.go)"},
 		"link elsewhere":       {page: "[x](https://example.com/nothing#here), <mailto:a@example.com>"},
 		"link in code":         {page: "`[x](nowhere.md)`\n\n" + fence + "text\n[x](nowhere.md)\n" + fence},
 		"link to nothing":      {page: "[x](nowhere.md)", want: "there is no docs/nowhere.md"},
@@ -100,6 +101,9 @@ func TestChecks(t *testing.T) {
 		"no test, linked":          {page: "[TestTwice](../idem/idem.go)", want: "TestTwice is not in idem/idem.go"},
 		"no subtest":               {page: "`TestTwice/third_call`", want: "no subtest third_call"},
 		"a word that is no test":   {page: "Testing is work, and a Test is not; Testimony"},
+		"proof":                    {page: "| promise | proof |\n|---|:--|\n| a | `TestTwice` |\n| b | [TestTwice](../idem) |"},
+		"no proof":                 {page: "| promise | proof |\n|---|---|\n| a | `TestTwice` |\n| b | later |", want: "docs/page.md:4: the row names no test"},
+		"no proof, second table":   {page: "| a | b |\n|---|---|\n| c | d |\n\n| a | test |\n|---|---|\n| b | |", want: "docs/page.md:7: the row names no test"},
 		"name":                     {page: "`idem.Config.Keep`, `(*idem.Config).Check`, `idem.Config.Check`, `idem.Forever`, `fmt.Nothing`"},
 		"no name":                  {page: "`idem.Conf`", want: "package idem has no Conf"},
 		"no field":                 {page: "`idem.Config.Held`", want: "idem.Config has no Held"},

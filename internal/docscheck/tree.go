@@ -31,7 +31,7 @@ type source struct {
 	lines []string
 }
 
-// load reads a checkout. Hidden folders and testdata are passed over.
+// load reads a checkout. Of hidden folders and testdata it takes note, but reads nothing.
 func load(fsys fs.FS) (*tree, error) {
 	t := &tree{
 		files: map[string]bool{}, anchors: map[string][]string{}, tests: map[string][]string{},
@@ -43,9 +43,12 @@ func load(fsys fs.FS) (*tree, error) {
 		}
 		t.files[name] = true
 		if d.IsDir() {
-			if name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			if d.Name() == ".git" || d.Name() == ".bin" {
 				return fs.SkipDir
 			}
+			return nil
+		}
+		if aside(path.Dir(name)) {
 			return nil
 		}
 		data, err := read(fsys, name)
@@ -55,6 +58,13 @@ func load(fsys fs.FS) (*tree, error) {
 		return t.add(name, string(data))
 	})
 	return t, err
+}
+
+// aside says whether a folder, or one above it, is hidden or holds test data.
+func aside(dir string) bool {
+	return slices.ContainsFunc(strings.Split(dir, "/"), func(d string) bool {
+		return d == "testdata" || len(d) > 1 && d[0] == '.'
+	})
 }
 
 // read returns the content of the files that matter, and nil for others.
