@@ -40,15 +40,11 @@ func (d *DB) Begin(ctx context.Context, a app.Attempt) (int64, error) {
 	return id, nil
 }
 
-// End implements [app.AttemptLog]. What is set once stays: ending an attempt again
-// changes nothing, and a message that has been delivered stays so whatever later attempts
-// come to. An id that is not there gives [app.ErrNotFound].
+// End implements [app.AttemptLog]. A message that has been delivered stays so, whatever
+// later attempts come to. An id that is not there gives [app.ErrNotFound].
 func (d *DB) End(ctx context.Context, id int64, e app.AttemptEnd) error {
-	var result any // of the message; NULL = nothing yet
 	switch e.Result {
-	case app.AttemptDelivered, app.AttemptDeadLettered:
-		result = e.Result
-	case app.AttemptFailed:
+	case app.AttemptDelivered, app.AttemptFailed, app.AttemptDeadLettered:
 	case app.AttemptRunning:
 		fallthrough
 	default:
@@ -57,19 +53,15 @@ func (d *DB) End(ctx context.Context, id int64, e app.AttemptEnd) error {
 	}
 	err := d.inTx(ctx, func(tx *sql.Tx) error {
 		var message []byte
-		var before app.AttemptResult
-		switch err := tx.QueryRowContext(ctx, `SELECT message_id, result FROM attempt WHERE id = ?`, id).Scan(&message, &before); {
-		case err != nil:
+		err := tx.QueryRowContext(ctx, `UPDATE attempt SET result = ?, error = ?, wait = ?, seconds = ? WHERE id = ? RETURNING message_id`,
+			e.Result, cut(e.Error), int64(e.Wait), e.Seconds, id).Scan(&message)
+		if err != nil {
 			return notFound(err)
-		case before != app.AttemptRunning:
+		}
+		if e.Result == app.AttemptFailed {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE attempt SET result = ?, error = ?, wait = ?, seconds = ? WHERE id = ?`,
-			e.Result, cut(e.Error), int64(e.Wait), e.Seconds, id)
-		if err != nil || result == nil {
-			return err //nolint:wrapcheck // wrapped below
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE message SET result = ? WHERE id = ? AND result IS NOT ?`, result, message, app.AttemptDelivered)
+		_, err = tx.ExecContext(ctx, `UPDATE message SET result = ? WHERE id = ? AND result IS NOT ?`, e.Result, message, app.AttemptDelivered)
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
