@@ -214,7 +214,9 @@ func TestOutbox34PublisherPanics(t *testing.T) {
 				})
 				var failures []error
 				hooks := outbox.Hooks{
-					Failed:       func(_ context.Context, _ outbox.Delivery, err error, _ time.Duration) { failures = append(failures, err) },
+					Failed: func(_ context.Context, _ outbox.Delivery, err error, _ time.Duration) {
+						failures = append(failures, err)
+					},
 					DeadLettered: func(_ context.Context, _ outbox.Delivery, err error) { failures = append(failures, err) },
 				}
 				r := start(t, &m, p, outbox.RelayConfig{Policy: quick(3), Hooks: hooks})
