@@ -35,6 +35,10 @@ func TestOutboxDoesWhatTheModelDoes(t *testing.T) {
 				}
 				exec(t, h.sql.db, "PRAGMA synchronous = OFF")
 				h.sql.db.SetMaxOpenConns(1)
+				for lane := range uint8(2) { // the model makes lanes when they are written to, not when they are leased
+					h.write(lane)
+				}
+				h.lease("a")
 				for h.step = range 400 {
 					h.next()
 					if t.Failed() {
@@ -59,9 +63,9 @@ type history struct {
 func (h *history) next() {
 	switch n := h.rnd.IntN(100); {
 	case n < 30:
-		h.write()
+		h.write(uint8(h.rnd.IntN(2)))
 	case n < 40:
-		h.lease()
+		h.lease(pick(h.rnd, "a", "b"))
 	case n < 44:
 		h.release()
 	case n < 60:
@@ -90,8 +94,8 @@ func (h *history) same(op string, got, want error) {
 	}
 }
 
-func (h *history) write() {
-	m := outbox.Message{ID: uuid.New(), Topic: "t", Lane: uint8(h.rnd.IntN(2)), Payload: []byte(fmt.Sprint(h.step))}
+func (h *history) write(lane uint8) {
+	m := outbox.Message{ID: uuid.New(), Topic: "t", Lane: lane, Payload: []byte(fmt.Sprint(h.step))}
 	if n := h.rnd.IntN(4); n > 0 {
 		m.Key = fmt.Sprint("k", n)
 	}
@@ -105,8 +109,8 @@ func (h *history) write() {
 	h.seq++
 }
 
-func (h *history) lease() {
-	r := outbox.LeaseRequest{Owner: pick(h.rnd, "a", "b"), TTL: time.Hour}
+func (h *history) lease(owner string) {
+	r := outbox.LeaseRequest{Owner: owner, TTL: time.Hour}
 	if h.rnd.IntN(5) == 0 {
 		r.Skip = []uint8{uint8(h.rnd.IntN(2))}
 	}
@@ -217,12 +221,12 @@ func (h *history) inOrder(rows, all []outbox.Row) {
 	h.t.Helper()
 	next := map[[2]any][]int64{}
 	for _, row := range all {
-		k := [2]any{row.Shard, row.Key}
+		k := [2]any{row.Shard, row.OrderKey()}
 		next[k] = append(next[k], row.Seq)
 	}
 	for _, row := range rows {
-		k := [2]any{row.Shard, row.Key}
-		if row.Key == "" {
+		k := [2]any{row.Shard, row.OrderKey()}
+		if row.OrderKey() == "" {
 			continue
 		}
 		if len(next[k]) == 0 || next[k][0] != row.Seq {
