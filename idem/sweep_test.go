@@ -1,6 +1,7 @@
 package idem_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -31,16 +32,22 @@ func (s *sweeps) Sweep(_ context.Context, limit int) (int, error) {
 	return n, nil
 }
 
+// sweepFor runs the Guard's sweeping for d.
+func sweepFor(t *testing.T, g *idem.Guard, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	start := time.Now()
+	if err := g.Run(ctx); err != nil || time.Since(start) != d {
+		t.Errorf("Run: %v after %v", err, time.Since(start))
+	}
+}
+
 func TestRunSweeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
 		s := &sweeps{left: 2500}
-		g := newGuard(t, s, idem.Config{Logger: logTo(&log)})
-		ctx, cancel := context.WithCancel(t.Context())
-		over := make(chan error)
 		start := time.Duration(time.Now().UnixNano())
-		go func() { over <- g.Run(ctx) }()
-		time.Sleep(2 * time.Minute)
+		sweepFor(t, newGuard(t, s, idem.Config{}), 100*time.Second)
 		if len(s.at) < 3 || s.left != 0 {
 			t.Fatalf("%d sweeps, %d records left; want all swept at the first turn", len(s.at), s.left)
 		}
@@ -48,17 +55,19 @@ func TestRunSweeps(t *testing.T) {
 		if first < 30*time.Second || first > 90*time.Second || s.at[1] != s.at[0] || s.at[2] != s.at[0] {
 			t.Errorf("sweeps at %v; want three at once about a minute after %v", s.at, start)
 		}
-		s.fail = true
-		time.Sleep(time.Hour)
+	})
+}
+
+func TestRunSurvivesSweepsThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &sweeps{fail: true}
+		sweepFor(t, newGuard(t, s, idem.Config{Logger: logTo(&log), SweepEvery: 10 * time.Minute}), 10*time.Hour)
 		if n := len(s.at); n < 45 || n > 100 {
-			t.Errorf("%d sweeps in an hour, want about 60", n)
+			t.Errorf("%d sweeps, want about 60", n)
 		}
 		if !strings.Contains(log.String(), "sweep failed") {
-			t.Error("nobody was told of sweeps that fail")
-		}
-		cancel()
-		if err := <-over; err != nil {
-			t.Errorf("Run: %v", err)
+			t.Error("nobody was told")
 		}
 	})
 }
@@ -67,12 +76,7 @@ func TestRunWithoutSweepingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sweeps{left: 1}
 		for _, g := range []*idem.Guard{newGuard(t, s, idem.Config{SweepEvery: -1}), newGuard(t, &faulty{}, idem.Config{})} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			start := time.Now()
-			if err := g.Run(ctx); err != nil || time.Since(start) != time.Hour {
-				t.Errorf("Run: %v after %v", err, time.Since(start))
-			}
-			cancel()
+			sweepFor(t, g, time.Hour)
 		}
 		if len(s.at) > 0 {
 			t.Error("it swept although it was told not to")
@@ -84,15 +88,12 @@ func TestRunForgetsWhatHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &idem.Memory{}
 		g := newGuard(t, m, idem.Config{Keep: time.Hour})
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _ = g.Run(ctx) }()
 		for i := range 3000 {
 			if err := run(t, g, idem.NewKey("k", fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(2 * time.Hour)
-		cancel()
+		sweepFor(t, g, 2*time.Hour)
 		if n, err := m.Sweep(t.Context(), 10000); n != 0 || err != nil {
 			t.Errorf("%d records were left (%v)", n, err)
 		}
@@ -105,7 +106,6 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty{inner: &idem.Memory{}, renew: hang(always)}
 		g := newGuard(t, s, idem.Config{Lease: 30 * time.Second, Wait: time.Second})
-		before := runtime.NumGoroutine()
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
@@ -123,8 +123,10 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 		if s.renewals.Load() == 0 {
 			t.Error("no renewal was in flight")
 		}
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("%d goroutines, %d before", n, before)
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if bytes.Contains(stacks, []byte("idem.(*heartbeat)")) {
+			t.Errorf("a renewal is left:\n%s", stacks)
 		}
 	})
 }
