@@ -3,7 +3,6 @@ package httpmw
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -25,7 +24,7 @@ func MultipartParts(h io.Writer, r *http.Request, body io.Reader) error {
 	parts := sha256.New()
 	for n := uint64(0); ; n++ {
 		part, err := mr.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // wrapped, it means that the closing boundary is missing
 			return writeTagged(h, 'm', binary.AppendUvarint(nil, n), parts.Sum(nil))
 		}
 		if err != nil {
