@@ -6,8 +6,8 @@ import (
 	"example.com/once/idem"
 )
 
-// unchangedError is a failure that surely changed nothing. It says so by method, which is
-// how package retry finds out.
+// unchangedError is a failure that surely changed nothing. It says so by a method that
+// package retry looks for.
 type unchangedError struct{ err error }
 
 func (e *unchangedError) Error() string  { return e.err.Error() }
