@@ -27,12 +27,6 @@ type dishonest struct{ error }
 
 func (dishonest) SafeToRetry() bool { return true }
 
-// harmless is how a package that does not know this one says that nothing happened.
-type harmless bool
-
-func (harmless) Error() string    { return "refused" }
-func (h harmless) NoEffect() bool { return bool(h) }
-
 type patient struct{ error }
 
 func (patient) RetryAfter() time.Duration { return 7 * time.Second }
@@ -82,8 +76,6 @@ func TestClassify(t *testing.T) {
 		{"malformed state", sqlError("4"), retry.Undecided},
 		{"bad connection", driver.ErrBadConn, retry.Undecided},
 		{"claims to be safe", dishonest{errFlaky}, retry.Undecided},
-		{"had no effect", fmt.Errorf("x: %w", harmless(true)), retry.NoEffect},
-		{"does not say that it had none", harmless(false), retry.Undecided},
 		{"joined: all safe", errors.Join(dial(errFlaky), sqlError("40001")), retry.NoEffect},
 		{"joined: one unknown", errors.Join(dial(errFlaky), errFlaky), retry.Ambiguous},
 		{"joined: one permanent", errors.Join(dial(errFlaky), sqlError("23505")), retry.Permanent},
