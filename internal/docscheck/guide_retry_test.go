@@ -44,13 +44,13 @@ func Example_policy() {
 func Example_outcomes() {
 	ctx := context.Background()
 	policy := &retry.Policy{NonIdempotent: true, Backoff: retry.Constant(0)}
-	try := func(failure error) (calls int) {
+	try := func(failure error) {
+		calls := 0
 		err := retry.Do(ctx, policy, func(context.Context) error {
 			calls++
 			return failure
 		})
 		fmt.Println(calls, err)
-		return calls
 	}
 	try(&net.OpError{Op: "dial", Err: errors.New("connection refused")}) // nothing was sent
 	try(&net.OpError{Op: "read", Err: errors.New("connection reset")})   // the answer was lost
