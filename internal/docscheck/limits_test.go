@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,7 @@ func TestPausedHolderActsTwiceUnlessTheResourceComparesFences(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		var mu sync.Mutex
 		var f file
 		var unfenced []string
 		write := func(text string) func(context.Context) (string, error) {
@@ -66,6 +68,8 @@ func TestPausedHolderActsTwiceUnlessTheResourceComparesFences(t *testing.T) {
 					time.Sleep(time.Minute) // paused: it does not look at its context
 				}
 				attempt, _ := idem.Current(ctx)
+				mu.Lock()
+				defer mu.Unlock()
 				unfenced = append(unfenced, text)
 				_ = f.write(attempt.Fence, text)
 				return text, nil
