@@ -159,6 +159,34 @@ func relayOne(t *testing.T, store outbox.Store) (id uuid.UUID) {
 	return id
 }
 
+// While a publisher works the relay holds nothing in the database: others write as they like.
+func TestNoLockIsHeldWhilePublishing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders.db")
+	o, err := openOrders(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = o.db.Close() }()
+	if _, err := o.ship(t.Context(), "1138", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	impatient := sqliteDrivers()[0].at(t, path, "_pragma=busy_timeout(1)")
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	written := errors.New("nothing was published")
+	relay, err := outbox.NewRelay(o.outbox, outbox.PublisherFunc(func(ctx context.Context, _ outbox.Delivery) error {
+		_, written = impatient.ExecContext(ctx, `INSERT INTO shipments (order_id, at) VALUES (?, '')`, "1139")
+		stop()
+		return nil
+	}), outbox.RelayConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := relay.Run(ctx); err != nil || written != nil {
+		t.Errorf("the relay: %v; who writes meanwhile: %v", err, written)
+	}
+}
+
 // A backup that is restored forgets what came after it. What is retried runs again, and tells
 // of it under the same id.
 func TestRestoredBackupRepeatsUnderTheSameIDs(t *testing.T) {
