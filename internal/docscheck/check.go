@@ -126,7 +126,7 @@ func (t *tree) checkLink(from string, l link, complain complaint) {
 		complain(l.line, "the link to %s leaves the repository", l.target)
 	case !t.files[to]:
 		complain(l.line, "the link to %s leads to nothing: there is no %s", l.target, to)
-	case hasAnchor && path.Ext(to) != ".md":
+	case hasAnchor && path.Ext(to) != markdown:
 		complain(l.line, "the link to %s has an anchor, which only Markdown files have; lines move", l.target)
 	case hasAnchor && !slices.Contains(t.anchors[to], anchor):
 		complain(l.line, "the link to %s leads to no heading of %s", l.target, to)

@@ -31,7 +31,7 @@ func Example() {
 	}
 
 	idem.New(c)
-	idem.New(c)
+	c.Check()
 	// Output:
 }
 
