@@ -44,6 +44,7 @@ func arrows() map[string][]string {
 		"outbox/outboxsql":      {"outbox"},
 		"outbox/outboxhttp":     {"outbox", "retry"},
 		"httpmw":                {"idem", "retry"},
+		"internal/docscheck":    nil,
 		"internal/testservices": nil,
 	}
 }

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	example.com/once v0.0.0-00010101000000-000000000000
+	github.com/alecthomas/kong v1.17.0
 	github.com/google/uuid v1.6.0
 	github.com/ncruces/go-sqlite3 v0.37.0
 	github.com/prometheus/common v0.73.1

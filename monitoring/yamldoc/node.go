@@ -30,7 +30,7 @@ func Resolve(n *yaml.Node) *yaml.Node {
 func (d *Doc) Fields(n *yaml.Node, what string, known ...string) map[string]Field {
 	n = Resolve(n)
 	if n.Kind != yaml.MappingNode {
-		d.Report(n, "%s must be a mapping with the fields %s", what, strings.Join(known, ", "))
+		d.Reportf(n, "%s must be a mapping with the fields %s", what, strings.Join(known, ", "))
 		return nil
 	}
 	out := make(map[string]Field)
@@ -38,9 +38,9 @@ func (d *Doc) Fields(n *yaml.Node, what string, known ...string) map[string]Fiel
 		_, twice := out[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value):
-			d.Report(key, "%s has no field %q; it may have %s", what, key.Value, strings.Join(known, ", "))
+			d.Reportf(key, "%s has no field %q; it may have %s", what, key.Value, strings.Join(known, ", "))
 		case twice:
-			d.Report(key, "field %q is there twice", key.Value)
+			d.Reportf(key, "field %q is there twice", key.Value)
 		default:
 			out[key.Value] = Field{key, value}
 		}
@@ -56,14 +56,14 @@ func (d *Doc) Mapping(f Field) func(yield func(name string, entry Field) bool) {
 			return
 		}
 		if f.Value.Kind != yaml.MappingNode {
-			d.Report(f.Value, "%s must be a mapping of texts", f.Key.Value)
+			d.Reportf(f.Value, "%s must be a mapping of texts", f.Key.Value)
 			return
 		}
 		seen := make(map[string]bool)
 		for key, value := range pairs(f.Value) {
 			name := d.Text(Field{f.Key, key})
 			if seen[name] {
-				d.Report(key, "%s: %q is there twice", f.Key.Value, name)
+				d.Reportf(key, "%s: %q is there twice", f.Key.Value, name)
 				continue
 			}
 			seen[name] = true
@@ -92,7 +92,7 @@ func (d *Doc) List(f Field) []*yaml.Node {
 	case f.Value.Kind == yaml.SequenceNode:
 		return f.Value.Content
 	default:
-		d.Report(f.Value, "%s must be a list", f.Key.Value)
+		d.Reportf(f.Value, "%s must be a list", f.Key.Value)
 		return nil
 	}
 }
@@ -115,7 +115,7 @@ func (d *Doc) Text(f Field) string {
 		return ""
 	}
 	if f.Value.Kind != yaml.ScalarNode {
-		d.Report(f.Value, "%s must be a text", f.Key.Value)
+		d.Reportf(f.Value, "%s must be a text", f.Key.Value)
 		return ""
 	}
 	return f.Value.Value
@@ -129,21 +129,21 @@ func (d *Doc) Duration(f Field, otherwise time.Duration) time.Duration {
 	}
 	value, err := domain.ParseDuration(text)
 	if err != nil {
-		d.Report(f.Value, "%s: %v", f.Key.Value, err)
+		d.Reportf(f.Value, "%s: %v", f.Key.Value, err)
 		return otherwise
 	}
 	return value
 }
 
-// Int returns a whole number of at least min.
-func (d *Doc) Int(f Field, otherwise, min int) int {
+// Int returns a whole number of at least so much.
+func (d *Doc) Int(f Field, otherwise, least int) int {
 	text := d.Text(f)
 	if text == "" {
 		return otherwise
 	}
 	value, err := strconv.Atoi(text)
-	if err != nil || value < min {
-		d.Report(f.Value, "%s: %q is not a whole number of at least %d", f.Key.Value, text, min)
+	if err != nil || value < least {
+		d.Reportf(f.Value, "%s: %q is not a whole number of at least %d", f.Key.Value, text, least)
 		return otherwise
 	}
 	return value
@@ -157,7 +157,7 @@ func (d *Doc) Bool(f Field) bool {
 	case "true":
 		return true
 	default:
-		d.Report(f.Value, "%s: %q is neither true nor false", f.Key.Value, text)
+		d.Reportf(f.Value, "%s: %q is neither true nor false", f.Key.Value, text)
 		return false
 	}
 }

@@ -86,7 +86,7 @@ func Parse(name string, data []byte) (*Doc, error) {
 		if err != nil {
 			return nil, d.syntax(err)
 		}
-		return nil, d.At(&more, "a second document; put everything in one")
+		return nil, d.Atf(&more, "a second document; put everything in one")
 	}
 	if root := doc.Content[0]; root.Tag != "!!null" {
 		d.Root = root
@@ -108,8 +108,8 @@ func (d *Doc) syntax(err error) *Error {
 	return e
 }
 
-// At makes an error at a node; a nil node stands for the file as a whole.
-func (d *Doc) At(n *yaml.Node, format string, args ...any) *Error {
+// Atf makes an error at a node; a nil node stands for the file as a whole.
+func (d *Doc) Atf(n *yaml.Node, format string, args ...any) *Error {
 	e := &Error{File: d.Name, Reason: fmt.Sprintf(format, args...)}
 	if n != nil {
 		e.Line, e.Column = n.Line, n.Column
@@ -117,8 +117,8 @@ func (d *Doc) At(n *yaml.Node, format string, args ...any) *Error {
 	return e
 }
 
-// Report notes a problem at a node.
-func (d *Doc) Report(n *yaml.Node, format string, args ...any) { d.Add(d.At(n, format, args...)) }
+// Reportf notes a problem at a node.
+func (d *Doc) Reportf(n *yaml.Node, format string, args ...any) { d.Add(d.Atf(n, format, args...)) }
 
 // Add notes a problem. Those beyond the twentieth are left out.
 func (d *Doc) Add(err *Error) {

@@ -85,8 +85,8 @@ type engine struct {
 	wake   list // the first of each key becomes a head ← (shard, key)…
 
 	stats   string // → hot, parked, dead, age of the oldest hot one, of the oldest parked one ← count limit, thrice
-	dead    string // → a dead letter ← {filter}, after shard, after seq, limit
-	matches string // → shard, seq, key ← {filter}, after shard, after seq, limit
+	dead    string // → a dead letter ← {filter}, limit
+	matches string // → shard, seq, key ← {filter}, limit
 	redrive list   // ← seq…
 	skip    list   // ← seq…
 

@@ -3,9 +3,10 @@ package outboxsql
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,9 +39,9 @@ const (
 // be read of it.
 func (s *Store) Dead(ctx context.Context, f outbox.Filter) iter.Seq2[outbox.DeadLetter, error] {
 	return func(yield func(outbox.DeadLetter, error) bool) {
-		pos := position{shard: math.MinInt32}
+		pos := beginning()
 		for left := limitOf(f); left > 0; {
-			page, last, err := s.deadAfter(ctx, f, pos, int(min(left, deadPage)))
+			page, more, err := s.deadPage(ctx, f, &pos, min(left, deadPage))
 			if err != nil {
 				yield(outbox.DeadLetter{}, s.e.failed("dead letters", err))
 				return
@@ -49,30 +50,20 @@ func (s *Store) Dead(ctx context.Context, f outbox.Filter) iter.Seq2[outbox.Dead
 				if !yield(letter, nil) {
 					return
 				}
-				pos = position{letter.Shard, letter.Seq}
 			}
-			if last {
+			if !more {
 				return
 			}
-			left -= int64(len(page))
+			left -= len(page)
 		}
 	}
 }
 
-// position is a place in the order by shard and Seq.
-type position struct {
-	shard int
-	seq   int64
-}
-
-// deadAfter reads the next dead letters, and says whether they are the last.
-func (s *Store) deadAfter(ctx context.Context, f outbox.Filter, pos position, most int) (page []outbox.DeadLetter, last bool, err error) {
-	query, args := s.filtered(s.e.dead, f, pos, most)
+// deadPage reads the dead letters after pos, and says whether there may be more.
+func (s *Store) deadPage(ctx context.Context, f outbox.Filter, pos *position, most int) (page []outbox.DeadLetter, more bool, err error) {
 	size := 0
-	last = true
-	err = each(ctx, s.read, query, func(scan func(...any) error) error {
+	more, err = s.eachDead(ctx, s.read, s.e.dead, f, pos, most, func(scan func(...any) error) error {
 		if size >= deadBytes {
-			last = false
 			return errEnough
 		}
 		var m stored
@@ -89,9 +80,10 @@ func (s *Store) deadAfter(ctx context.Context, f outbox.Filter, pos position, mo
 		}
 		page = append(page, letter)
 		size += len(letter.Payload)
+		*pos = position{m.shard, m.seq}
 		return nil
-	}, args...)
-	return page, last && len(page) < most, err
+	})
+	return page, more, err
 }
 
 // Redrive implements [outbox.Inspector]. It works in steps: what they did stays done if it
@@ -111,15 +103,13 @@ const resolveStep = 500
 // resolve changes the dead letters that match f, each once, even if they die again
 // meanwhile.
 func (s *Store) resolve(ctx context.Context, doing string, f outbox.Filter, change list) (n int64, err error) {
-	pos := position{shard: math.MinInt32}
-	for left := limitOf(f); left > 0; {
-		step := int(min(left, resolveStep))
-		found := 0
-		err := s.inTx(ctx, doing, func(tx *sql.Tx) error {
-			var dead, keys [][]any
+	pos := beginning()
+	more := true
+	for left := limitOf(f); more && left > 0; {
+		var dead, keys [][]any
+		err := s.inTx(ctx, doing, func(tx *sql.Tx) (err error) {
 			seen := map[[2]any]bool{}
-			query, args := s.filtered(s.e.matches, f, pos, step)
-			err := each(ctx, tx, query, func(scan func(...any) error) error {
+			more, err = s.eachDead(ctx, tx, s.e.matches, f, &pos, min(left, resolveStep), func(scan func(...any) error) error {
 				var key string
 				if err := scan(&pos.shard, &pos.seq, &key); err != nil {
 					return err
@@ -130,11 +120,10 @@ func (s *Store) resolve(ctx context.Context, doing string, f outbox.Filter, chan
 					keys = append(keys, k[:])
 				}
 				return nil
-			}, args...)
+			})
 			if err != nil {
 				return err
 			}
-			found = len(dead)
 			if err := s.execRows(ctx, tx, change, nil, dead, nil); err != nil {
 				return err
 			}
@@ -143,21 +132,50 @@ func (s *Store) resolve(ctx context.Context, doing string, f outbox.Filter, chan
 		if err != nil {
 			return n, err
 		}
-		n += int64(found)
-		left -= int64(found)
-		if found < step {
-			break
-		}
+		n += int64(len(dead))
+		left -= len(dead)
 	}
 	return n, nil
 }
 
-// filtered returns query for the dead letters that match f beyond pos.
-func (s *Store) filtered(query string, f outbox.Filter, pos position, limit int) (string, []any) {
-	var where strings.Builder
-	var args []any
+// position is a place among the dead letters, which are in the order of shard and Seq.
+type position struct {
+	shard int
+	seq   int64
+}
+
+func beginning() position { return position{shard: math.MinInt32} }
+
+// eachDead calls each with the scanner of at most so many dead letters that match f and
+// come after pos, which each may move. It says whether there may be more.
+func (s *Store) eachDead(ctx context.Context, q queryer, query string, f outbox.Filter, pos *position, most int,
+	use func(scan func(...any) error) error,
+) (more bool, err error) {
+	n, stopped := 0, false
+	counted := func(scan func(...any) error) error {
+		err := use(scan)
+		if stopped = errors.Is(err, errEnough); !stopped {
+			n++
+		}
+		return err
+	}
+	// The rest of the shard, then the shards after it: no engine makes one good plan of both.
+	from := *pos
+	where, args := s.matching(f)
+	err = each(ctx, q, strings.Replace(query, "{filter}", where+" AND m.shard = ? AND m.seq > ?", 1), counted,
+		append(args, from.shard, from.seq, most)...)
+	if err != nil || stopped || n == most {
+		return true, err
+	}
+	err = each(ctx, q, strings.Replace(query, "{filter}", where+" AND m.shard > ?", 1), counted,
+		append(args, from.shard, most-n)...)
+	return stopped || n == most, err
+}
+
+// matching returns the condition of f.
+func (s *Store) matching(f outbox.Filter) (where string, args []any) {
 	and := func(condition string, values ...any) {
-		fmt.Fprintf(&where, " AND %s", condition)
+		where += " AND " + condition
 		args = append(args, values...)
 	}
 	if f.ID != uuid.Nil {
@@ -173,12 +191,12 @@ func (s *Store) filtered(query string, f outbox.Filter, pos position, limit int)
 		first := int(*f.Lane) * s.names.shards
 		and("m.shard BETWEEN ? AND ?", first, first+s.names.shards-1)
 	}
-	return strings.Replace(query, "{filter}", where.String(), 1), append(args, pos.shard, pos.seq, limit)
+	return where, slices.Clip(args)
 }
 
-func limitOf(f outbox.Filter) int64 {
+func limitOf(f outbox.Filter) int {
 	if f.Limit <= 0 {
-		return math.MaxInt64
+		return math.MaxInt
 	}
-	return int64(f.Limit)
+	return f.Limit
 }

@@ -55,7 +55,7 @@ func sqlite() engine {
 			`CREATE INDEX IF NOT EXISTS {cold.due} ON {.cold} (shard, due) WHERE state = 0`,
 			`CREATE INDEX IF NOT EXISTS {cold.key} ON {.cold} (shard, msg_key, seq) WHERE ` + holds,
 			`CREATE INDEX IF NOT EXISTS {cold.since} ON {.cold} (` + since + `, state) WHERE state < 2`,
-			`CREATE INDEX IF NOT EXISTS {cold.dead} ON {.cold} (shard, seq) WHERE state >= 2`,
+			`CREATE INDEX IF NOT EXISTS {cold.dead} ON {.cold} (shard, seq, state) WHERE state >= 2`,
 			`CREATE TABLE IF NOT EXISTS {shard} (
 	shard INTEGER PRIMARY KEY,
 	lane  INTEGER NOT NULL,
@@ -100,11 +100,11 @@ WHERE s.name = '{hot.name}' AND (SELECT value FROM {meta} WHERE name = 'shards')
 
 		// From lane to lane by the index, not row by row.
 		lanes: `WITH RECURSIVE
-h(shard) AS (SELECT MIN(shard) FROM {hot} UNION ALL
-	SELECT (SELECT MIN(shard) FROM {hot} WHERE shard >= (h.shard / {shards} + 1) * {shards}) FROM h WHERE h.shard IS NOT NULL),
-c(shard) AS (SELECT MIN(shard) FROM {cold} WHERE state = 0 UNION ALL
-	SELECT (SELECT MIN(shard) FROM {cold} WHERE state = 0 AND shard >= (c.shard / {shards} + 1) * {shards}) FROM c WHERE c.shard IS NOT NULL)
-SELECT shard / {shards} FROM h WHERE shard IS NOT NULL UNION SELECT shard / {shards} FROM c WHERE shard IS NOT NULL`,
+hot(shard) AS (SELECT MIN(shard) FROM {hot} UNION ALL
+	SELECT (SELECT MIN(shard) FROM {hot} WHERE shard >= (hot.shard / {shards} + 1) * {shards}) FROM hot WHERE hot.shard IS NOT NULL),
+cold(shard) AS (SELECT MIN(shard) FROM {cold} WHERE state = 0 UNION ALL
+	SELECT (SELECT MIN(shard) FROM {cold} WHERE state = 0 AND shard >= (cold.shard / {shards} + 1) * {shards}) FROM cold WHERE cold.shard IS NOT NULL)
+SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {shards} FROM cold WHERE shard IS NOT NULL`,
 		found:  list{`INSERT INTO {shard} (shard, lane) VALUES `, `(?, ?)`, ` ON CONFLICT (shard) DO NOTHING`},
 		held:   `SELECT shard, lane, COALESCE(owner, ''), epoch, until FROM {shard} ORDER BY shard`,
 		seats:  `SELECT lane, owner FROM {relay} WHERE until > ?`,
@@ -175,9 +175,9 @@ WHERE c.seq = v.column1 AND c.shard = ? AND c.state <= 1`,
 	{now} - (SELECT created FROM {hot} ORDER BY seq LIMIT 1),
 	{now} - (SELECT ` + since + ` FROM {cold} WHERE state < 2 ORDER BY ` + since + ` LIMIT 1)`,
 		dead: `SELECT {message}, m.not_before, m.attempts, m.state = 3, m.last_error, m.died FROM {cold} AS m
-WHERE m.state >= 2{filter} AND (m.shard, m.seq) > (?, ?) ORDER BY m.shard, m.seq LIMIT ?`,
+WHERE m.state >= 2{filter} ORDER BY m.shard, m.seq LIMIT ?`,
 		matches: `SELECT m.shard, m.seq, CASE WHEN m.not_before IS NULL THEN m.msg_key ELSE '' END FROM {cold} AS m
-WHERE m.state >= 2{filter} AND (m.shard, m.seq) > (?, ?) ORDER BY m.shard, m.seq LIMIT ?`,
+WHERE m.state >= 2{filter} ORDER BY m.shard, m.seq LIMIT ?`,
 		redrive: list{
 			`UPDATE {cold} SET state = 0, attempts = 0, due = {now}, died = NULL WHERE state >= 2 AND seq IN (`, `?`, `)`,
 		},

@@ -53,7 +53,7 @@ func (s *Store) inTx(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if s.e.lock != "" {
 		if _, err := tx.ExecContext(ctx, s.e.lock, ""); err != nil {
-			return s.e.failed(doing, err)
+			return s.e.failed(doing+": lock table "+s.names.table("_meta")+", which Migrate or the statements of Schema make", err)
 		}
 	}
 	if err := fn(tx); err != nil {

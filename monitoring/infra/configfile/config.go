@@ -115,7 +115,7 @@ func Parse(name string, data []byte) (Config, error) {
 func configOf(doc *yamldoc.Doc) (Config, error) {
 	f := &file{doc, filepath.Dir(doc.Name)}
 	if doc.Root == nil {
-		f.Report(nil, "is empty; it needs at least database and rules")
+		f.Reportf(nil, "is empty; it needs at least database and rules")
 		return Config{}, f.Err()
 	}
 	c := f.config(doc.Root)
@@ -149,7 +149,7 @@ func (f *file) config(n *yaml.Node) Config {
 		c.Replica, _ = os.Hostname()
 	}
 	if c.Replica == "" {
-		f.Report(n, "replica is not given and the host has no name; give each replica a name of its own")
+		f.Reportf(n, "replica is not given and the host has no name; give each replica a name of its own")
 	}
 	names := make(map[string]bool)
 	for _, n := range f.List(fields["targets"]) {
@@ -163,7 +163,7 @@ func (f *file) database(n *yaml.Node, d yamldoc.Field) string {
 	path := f.Text(d)
 	if path == "" {
 		if f.Problems() == 0 {
-			f.Report(n, "database is missing: give the path of the SQLite file that the replicas share")
+			f.Reportf(n, "database is missing: give the path of the SQLite file that the replicas share")
 		}
 		return ""
 	}
@@ -181,7 +181,7 @@ func (f *file) path(p string) string {
 func (f *file) interval(d yamldoc.Field) time.Duration {
 	interval := f.Duration(d, defaultInterval)
 	if interval < domain.MinInterval || interval > domain.MaxInterval {
-		f.Report(d.Value, "interval: %s is not between %s and %s",
+		f.Reportf(d.Value, "interval: %s is not between %s and %s",
 			domain.FormatDuration(interval), domain.FormatDuration(domain.MinInterval), domain.FormatDuration(domain.MaxInterval))
 	}
 	return interval
@@ -192,7 +192,7 @@ func (f *file) positive(d yamldoc.Field, otherwise, least time.Duration) time.Du
 	before := f.Problems()
 	value := f.Duration(d, otherwise)
 	if d.Given() && f.Problems() == before && value < least {
-		f.Report(d.Value, "%s: %s is too short; it must be at least %s", d.Key.Value, domain.FormatDuration(value), domain.FormatDuration(least))
+		f.Reportf(d.Value, "%s: %s is too short; it must be at least %s", d.Key.Value, domain.FormatDuration(value), domain.FormatDuration(least))
 	}
 	return value
 }
@@ -204,14 +204,14 @@ func (f *file) missed(d yamldoc.Field) bool {
 	case "catch-up":
 		return true
 	default:
-		f.Report(d.Value, "missed: %q is unknown; want skip or catch-up", text)
+		f.Reportf(d.Value, "missed: %q is unknown; want skip or catch-up", text)
 		return false
 	}
 }
 
 func (f *file) rules(n *yaml.Node, d yamldoc.Field) []string {
 	if !d.Given() {
-		f.Report(n, "rules is missing: give the paths of rule files")
+		f.Reportf(n, "rules is missing: give the paths of rule files")
 		return nil
 	}
 	var paths []string
@@ -219,9 +219,9 @@ func (f *file) rules(n *yaml.Node, d yamldoc.Field) []string {
 		found, err := filepath.Glob(f.path(pattern))
 		switch {
 		case err != nil:
-			f.Report(d.Value, "rules: %q is no path or pattern of paths: %v", pattern, err)
+			f.Reportf(d.Value, "rules: %q is no path or pattern of paths: %v", pattern, err)
 		case len(found) == 0:
-			f.Report(d.Value, "rules: no file is called %s", f.path(pattern))
+			f.Reportf(d.Value, "rules: no file is called %s", f.path(pattern))
 		}
 		for _, path := range found {
 			if !slices.Contains(paths, path) {
@@ -256,7 +256,7 @@ func (f *file) delivery(d yamldoc.Field) Delivery {
 		out.FirstWait, out.LastWait = first, last
 	}
 	if out.FirstWait > out.LastWait {
-		f.Report(fields["last_wait"].Value, "last_wait: %s is shorter than first_wait", domain.FormatDuration(out.LastWait))
+		f.Reportf(fields["last_wait"].Value, "last_wait: %s is shorter than first_wait", domain.FormatDuration(out.LastWait))
 	}
 	return out
 }

@@ -15,11 +15,11 @@ func (f *file) listen(d yamldoc.Field) string {
 	}
 	_, port, err := net.SplitHostPort(text)
 	if err != nil {
-		f.Report(d.Value, "listen: %q is no address; want one like %s", text, defaultListen)
+		f.Reportf(d.Value, "listen: %q is no address; want one like %s", text, defaultListen)
 		return text
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		f.Report(d.Value, "listen: %q is no port; want a number up to 65535", port)
+		f.Reportf(d.Value, "listen: %q is no port; want a number up to 65535", port)
 	}
 	return text
 }

@@ -11,7 +11,7 @@ import (
 func (f *file) sinks(d yamldoc.Field) []Sink {
 	nodes := f.List(d)
 	if len(nodes) > maxSinks {
-		f.Report(d.Value, "sinks: there may be at most %d", maxSinks)
+		f.Reportf(d.Value, "sinks: there may be at most %d", maxSinks)
 		return nil
 	}
 	names := make(map[string]bool)
@@ -41,7 +41,7 @@ func (f *file) sink(n *yaml.Node, names map[string]bool) Sink {
 	webhook, alertmanager := fields["webhook"], fields["alertmanager"]
 	switch {
 	case webhook.Given() == alertmanager.Given():
-		f.Report(n, "sink %q needs either webhook or alertmanager, the address to send to", s.Name)
+		f.Reportf(n, "sink %q needs either webhook or alertmanager, the address to send to", s.Name)
 	case alertmanager.Given():
 		s.Kind, s.URL = Alertmanager, f.url(alertmanager)
 		f.misplaced(fields, "a sink that is an Alertmanager", "secrets", "secret_files", "headers")

@@ -35,7 +35,7 @@ func (f *file) target(n *yaml.Node, names map[string]bool) Target {
 	scrape, probe := fields["scrape"], fields["probe"]
 	switch {
 	case scrape.Given() == probe.Given():
-		f.Report(n, "target %q needs either scrape, the address of its metrics, or probe, the address to ask", t.Name)
+		f.Reportf(n, "target %q needs either scrape, the address of its metrics, or probe, the address to ask", t.Name)
 	case probe.Given():
 		t.Kind, t.URL = Probe, f.url(probe)
 		f.misplaced(fields, "a target that is probed", "bearer_token_file")
@@ -51,7 +51,7 @@ func (f *file) target(n *yaml.Node, names map[string]bool) Target {
 func (f *file) misplaced(fields map[string]yamldoc.Field, what string, names ...string) {
 	for _, name := range names {
 		if d, ok := fields[name]; ok {
-			f.Report(d.Key, "%s has no field %q", what, name)
+			f.Reportf(d.Key, "%s has no field %q", what, name)
 		}
 	}
 }
@@ -60,9 +60,9 @@ func (f *file) name(n *yaml.Node, d yamldoc.Field, what string, names map[string
 	name := f.Text(d)
 	switch {
 	case name == "":
-		f.Report(n, "the %s has no name", what)
+		f.Reportf(n, "the %s has no name", what)
 	case names[name]:
-		f.Report(d.Value, "%s %q is there twice; names must differ", what, name)
+		f.Reportf(d.Value, "%s %q is there twice; names must differ", what, name)
 	}
 	names[name] = true
 	return name
@@ -74,9 +74,9 @@ func (f *file) url(d yamldoc.Field) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		f.Report(d.Value, "%s: %q is no URL: %v", d.Key.Value, text, err)
+		f.Reportf(d.Value, "%s: %q is no URL: %v", d.Key.Value, text, err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		f.Report(d.Value, "%s: %q must begin with http:// or https:// and name a host", d.Key.Value, text)
+		f.Reportf(d.Value, "%s: %q must begin with http:// or https:// and name a host", d.Key.Value, text)
 	}
 	return text
 }
@@ -92,7 +92,7 @@ func (f *file) targetLabels(d yamldoc.Field, t Target) domain.Labels {
 	}
 	for name, entry := range f.Mapping(d) {
 		if !domain.IsLabelName(name) || name == domain.MetricName || name == domain.AlertName {
-			f.Report(entry.Key, "labels: %q cannot be set here", name)
+			f.Reportf(entry.Key, "labels: %q cannot be set here", name)
 			continue
 		}
 		m[name] = f.Text(entry)
@@ -103,7 +103,7 @@ func (f *file) targetLabels(d yamldoc.Field, t Target) domain.Labels {
 func (f *file) method(d yamldoc.Field) string {
 	text := f.Text(d)
 	if strings.ContainsFunc(text, func(r rune) bool { return r < 'A' || r > 'Z' }) {
-		f.Report(d.Value, "method: %q is no method; want one like GET or HEAD", text)
+		f.Reportf(d.Value, "method: %q is no method; want one like GET or HEAD", text)
 	}
 	return text
 }
@@ -116,7 +116,7 @@ func (f *file) headers(d yamldoc.Field) map[string]string {
 	for name, entry := range f.Mapping(d) {
 		value := f.Text(entry)
 		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			f.Report(entry.Key, "headers: %q with value %q cannot be sent", name, value)
+			f.Reportf(entry.Key, "headers: %q with value %q cannot be sent", name, value)
 			continue
 		}
 		out[name] = value
@@ -144,7 +144,7 @@ func (f *file) statuses(d yamldoc.Field) []int {
 	for _, text := range f.Texts(d) {
 		status, err := strconv.Atoi(text)
 		if err != nil || status < 100 || status > 599 {
-			f.Report(d.Value, "status: %q is no HTTP status", text)
+			f.Reportf(d.Value, "status: %q is no HTTP status", text)
 			continue
 		}
 		out = append(out, status)
@@ -159,7 +159,7 @@ func (f *file) pattern(d yamldoc.Field) *regexp.Regexp {
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		f.Report(d.Value, "body_matches: %v", err)
+		f.Reportf(d.Value, "body_matches: %v", err)
 	}
 	return re
 }
@@ -175,12 +175,12 @@ func (f *file) secret(d yamldoc.Field) string {
 func (f *file) secretFile(n *yaml.Node, what, path string) string {
 	data, err := os.ReadFile(f.path(path))
 	if err != nil {
-		f.Report(n, "%s: %v", what, err)
+		f.Reportf(n, "%s: %v", what, err)
 		return ""
 	}
 	text := strings.TrimSpace(string(data))
 	if text == "" || strings.ContainsAny(text, "\r\n") {
-		f.Report(n, "%s: %s must hold one line", what, f.path(path))
+		f.Reportf(n, "%s: %s must hold one line", what, f.path(path))
 	}
 	return text
 }

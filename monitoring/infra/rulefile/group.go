@@ -29,14 +29,14 @@ func (p *file) group(n *yaml.Node, seen map[string]bool) []*domain.Rule {
 	name := p.Text(f["name"])
 	switch {
 	case name == "":
-		p.Report(n, "the group has no name")
+		p.Reportf(n, "the group has no name")
 	case seen[name]:
-		p.Report(f["name"].Value, "group %q is there twice", name)
+		p.Reportf(f["name"].Value, "group %q is there twice", name)
 	}
 	seen[name] = true
 	interval := p.Duration(f["interval"], p.o.Interval)
 	if interval < domain.MinInterval || interval > domain.MaxInterval {
-		p.Report(f["interval"].Value, "interval: %v is not between %v and %v", interval, domain.MinInterval, domain.MaxInterval)
+		p.Reportf(f["interval"].Value, "interval: %v is not between %v and %v", interval, domain.MinInterval, domain.MaxInterval)
 		return nil
 	}
 	limit := p.Int(f["limit"], 0, 0)
@@ -57,7 +57,7 @@ func (p *file) group(n *yaml.Node, seen map[string]bool) []*domain.Rule {
 func (p *file) rule(n *yaml.Node) *domain.Rule {
 	before := p.Problems()
 	if record := recording(n); record != nil {
-		p.Report(record, "recording rules are not supported; only alerting rules are, with the field alert")
+		p.Reportf(record, "recording rules are not supported; only alerting rules are, with the field alert")
 		return nil
 	}
 	f := p.Fields(n, "a rule", "alert", "expr", "for", "keep_firing_for", "labels", "annotations")
@@ -72,17 +72,17 @@ func (p *file) rule(n *yaml.Node) *domain.Rule {
 		Annotations:   p.labels(f["annotations"]),
 	}
 	if r.Name == "" && p.Problems() == before {
-		p.Report(n, "the rule has no alert, which is its name")
+		p.Reportf(n, "the rule has no alert, which is its name")
 	}
 	for name, d := range map[string]int64{"for": int64(r.For), "keep_firing_for": int64(r.KeepFiringFor)} {
 		if d > int64(domain.MaxFor) {
-			p.Report(f[name].Value, "%s is longer than %s", name, domain.FormatDuration(domain.MaxFor))
+			p.Reportf(f[name].Value, "%s is longer than %s", name, domain.FormatDuration(domain.MaxFor))
 		}
 	}
 	expr := p.Text(f["expr"])
 	if strings.TrimSpace(expr) == "" {
 		if p.Problems() == before {
-			p.Report(n, "rule %q has no expr", r.Name)
+			p.Reportf(n, "rule %q has no expr", r.Name)
 		}
 		return nil
 	}
@@ -110,7 +110,7 @@ func recording(n *yaml.Node) *yaml.Node {
 
 // expression places an error of the expression in the file.
 func (p *file) expression(n *yaml.Node, err error) *Error {
-	e := p.At(n, "expr: %v", err)
+	e := p.Atf(n, "expr: %v", err)
 	e.Err = err
 	pe, ok := errors.AsType[*domain.ParseError](err)
 	if !ok {
@@ -148,12 +148,12 @@ func (p *file) identify(rules []*domain.Rule, nodes []*yaml.Node) {
 			r.ID += r.Labels.String()
 		}
 		if ids[r.ID] {
-			p.Report(nodes[i], "alert %q is in group %q already, with the same labels; change its name or a label", r.Name, r.Group)
+			p.Reportf(nodes[i], "alert %q is in group %q already, with the same labels; change its name or a label", r.Name, r.Group)
 			continue
 		}
 		ids[r.ID] = true
 		if err := r.Validate(); err != nil {
-			e := p.At(nodes[i], "%v", err)
+			e := p.Atf(nodes[i], "%v", err)
 			e.Err = err
 			p.Add(e)
 		}

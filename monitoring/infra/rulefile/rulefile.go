@@ -82,12 +82,12 @@ func (p *file) labels(f yamldoc.Field) domain.Labels {
 	m := make(map[string]string)
 	for name, entry := range p.Mapping(f) {
 		if !domain.IsLabelName(name) || f.Key.Value == "labels" && (name == domain.AlertName || name == domain.MetricName) {
-			p.Report(entry.Key, "%s: %q cannot be set here", f.Key.Value, name)
+			p.Reportf(entry.Key, "%s: %q cannot be set here", f.Key.Value, name)
 			continue
 		}
 		m[name] = p.Text(entry)
 		if _, err := domain.ParseTemplate(m[name]); err != nil {
-			p.Report(entry.Value, "%s: %s: %v", f.Key.Value, name, err)
+			p.Reportf(entry.Value, "%s: %s: %v", f.Key.Value, name, err)
 		}
 	}
 	return domain.NewLabels(m)
