@@ -251,8 +251,10 @@ func TestOutboxAnswersMayGetLost(t *testing.T) {
 				_, err := o.Lease(ctx, outbox.LeaseRequest{Owner: "a", TTL: time.Minute})
 				return err
 			},
-			"release": func(ctx context.Context, o *outboxDB, l outbox.Lease) error { return o.Release(ctx, "a", []outbox.Lease{l}) },
-			"leave":   func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Release(ctx, "a", nil) },
+			"release": func(ctx context.Context, o *outboxDB, l outbox.Lease) error {
+				return o.Release(ctx, "a", []outbox.Lease{l})
+			},
+			"leave": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Release(ctx, "a", nil) },
 			"ack": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
 				return o.Ack(ctx, []outbox.Ref{{Shard: 0, Seq: 4}})
 			},
