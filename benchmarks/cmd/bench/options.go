@@ -17,6 +17,7 @@ type options struct {
 	callers []int
 	rounds  int
 	time    time.Duration
+	limit   time.Duration
 	run     *regexp.Regexp
 	json    bool
 	out     string
@@ -30,7 +31,8 @@ var errUsage = errors.New("usage")
 const (
 	fullTime    = 60 * time.Second
 	fullRounds  = 7
-	quickTime   = 11 * time.Second
+	quickTime   = 10 * time.Second
+	quickLimit  = 20 * time.Second // a busy machine should not leave a quick look without its end
 	quickRounds = 3
 	leastTime   = time.Second
 )
@@ -74,6 +76,10 @@ func (o *options) complete(given map[string]bool, quick bool, callers, run strin
 	}
 	if !given["time"] {
 		o.time = defaultTime
+	}
+	o.limit = o.time
+	if quick && !given["time"] {
+		o.limit = quickLimit
 	}
 	if !given["rounds"] {
 		o.rounds = defaultRounds
