@@ -113,6 +113,45 @@ func TestRunPairsRounds(t *testing.T) {
 	})
 }
 
+func TestNoOperationIsAlwaysFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		tracked := func(name string) measure.Op {
+			op := sleeper(name, "", time.Millisecond)
+			open := op.Open
+			op.Fresh = true // so that it is opened for each turn
+			op.Open = func(ctx context.Context, callers int) (*measure.Job, error) {
+				order = append(order, name)
+				return open(ctx, callers)
+			}
+			return op
+		}
+		mustRun(t, group(tracked("a"), tracked("b"), tracked("c")), measure.Config{Callers: []int{1}, Rounds: 3, Time: time.Second})
+		if got, want := strings.Join(order, ""), "abc"+"abc"+"bca"+"cab"; got != want { // the first to warm up
+			t.Errorf("the order was %s, want %s", got, want)
+		}
+	})
+}
+
+func TestWarmingUpDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cold := true
+		o := mustRun(t, group(measure.Op{Name: "op", Open: func(context.Context, int) (*measure.Job, error) {
+			return &measure.Job{Call: func(context.Context, int) error {
+				if cold {
+					cold = false
+					time.Sleep(200 * time.Millisecond)
+				}
+				time.Sleep(10 * time.Millisecond)
+				return nil
+			}}, nil
+		}}), measure.Config{Callers: []int{1}, Rounds: 2, Time: time.Second})
+		if r := o.Results[0]; !near(r.P99.Seconds(), 0.01, 0.01) || !near(r.PerOp(), 0.01, 0.001) {
+			t.Errorf("p99 %v, %v s an operation; want 10 ms", r.P99, r.PerOp())
+		}
+	})
+}
+
 func TestFewRoundsGiveARangeInsteadOfAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := mustRun(t, group(sleeper("bare", "", time.Millisecond), sleeper("guarded", "bare", 2*time.Millisecond)),
@@ -303,7 +342,7 @@ func TestALoopIsMeasured(t *testing.T) {
 			}
 			return nil
 		}},
-	), measure.Config{Callers: []int{1}, Rounds: 2, Time: time.Second})
+	), measure.Config{Callers: []int{1}, Rounds: 2, Time: time.Second, Limit: time.Minute})
 	r := o.Results[0]
 	var counted int64
 	for _, round := range r.Rounds {
@@ -329,7 +368,7 @@ func TestAllocationsAreCounted(t *testing.T) {
 				return nil
 			}}, nil
 		}},
-	), measure.Config{Callers: []int{1, 4}, Rounds: 3, Time: time.Second})
+	), measure.Config{Callers: []int{1, 4}, Rounds: 3, Time: time.Second, Limit: time.Minute})
 	for _, r := range o.Results {
 		if math.Round(r.AllocsPerOp()) != 2 || !near(r.BytesPerOp(), 1024, 0.05) {
 			t.Errorf("%s: %v allocations of %v bytes, want 2 and 1024", r.ID(), r.AllocsPerOp(), r.BytesPerOp())
