@@ -62,7 +62,7 @@ func (g *Guard) prepare(ctx context.Context, key Key, opts []CallOption) (call, 
 	}
 	if c.mode != g.config.Mode {
 		if err := checkMode(c.mode, g.store); err != nil {
-			return c, err
+			return c, fmt.Errorf("idem: WithMode: %w", err)
 		}
 	}
 	c.outer, _ = ctx.Value(runKey{}).(*run)
@@ -83,11 +83,11 @@ func checkMode(m Mode, s Store) error {
 		return nil
 	case AtMostOnce:
 		if _, ok := s.(Inspector); !ok {
-			return fmt.Errorf("idem: AtMostOnce needs a store that implements Inspector, so that an abandoned key can be resolved; %T does not", s)
+			return fmt.Errorf("AtMostOnce needs a store that implements Inspector, so that an abandoned key can be resolved; %T does not", s)
 		}
 		return nil
 	default:
-		return fmt.Errorf("idem: unknown mode %d; use AtLeastOnce or AtMostOnce", m)
+		return fmt.Errorf("unknown mode %d; use AtLeastOnce or AtMostOnce", m)
 	}
 }
 
@@ -96,7 +96,7 @@ func checkMode(m Mode, s Store) error {
 // joining asks for the transaction itself and is safe but for the keys already in it.
 func (c *call) nested(g *Guard, joining bool) error {
 	for r := c.outer; r != nil; r = r.outer {
-		if r.guard.id != g.id {
+		if r.guard.id != g.id || r.over.Load() {
 			continue
 		}
 		if r.lease.Key == c.key {

@@ -69,30 +69,39 @@ func encodeError(err error) ([]byte, error) {
 // The bytes of a []byte are shared with data.
 func decode[T any](c Codec, data []byte) (T, error) {
 	var v T
+	body, err := decodeBody(data)
+	if err != nil {
+		return v, err
+	}
+	switch p := any(&v).(type) {
+	case *[]byte:
+		*p = body
+	case *struct{}:
+	default:
+		if err := c.Unmarshal(body, p); err != nil {
+			var zero T
+			return zero, fmt.Errorf("%w that decodes into %T: %w", ErrNoResult, zero, err)
+		}
+	}
+	return v, nil
+}
+
+// decodeBody returns the encoded value that data holds, or the error that was recorded.
+func decodeBody(data []byte) ([]byte, error) {
 	if len(data) == 0 {
-		return v, ErrNoResult
+		return nil, ErrNoResult
 	}
 	body := data[1:len(data):len(data)]
 	switch data[0] {
 	case tagValue:
-		switch p := any(&v).(type) {
-		case *[]byte:
-			*p = body
-		case *struct{}:
-		default:
-			if err := c.Unmarshal(body, p); err != nil {
-				var zero T
-				return zero, fmt.Errorf("%w that decodes into %T: %w", ErrNoResult, zero, err)
-			}
-		}
-		return v, nil
+		return body, nil
 	case tagError:
 		var rec recordedError
 		if err := json.Unmarshal(body, &rec); err != nil {
-			return v, fmt.Errorf("%w: recorded error: %w", ErrNoResult, err)
+			return nil, fmt.Errorf("%w: recorded error: %w", ErrNoResult, err)
 		}
-		return v, &RecordedError{Code: rec.Code, Message: rec.Message}
+		return nil, &RecordedError{Code: rec.Code, Message: rec.Message}
 	default:
-		return v, fmt.Errorf("%w that this release can read (format %d)", ErrNoResult, data[0])
+		return nil, fmt.Errorf("%w that this release can read (format %d)", ErrNoResult, data[0])
 	}
 }

@@ -16,8 +16,8 @@ const (
 	AtLeastOnce Mode = iota
 	// AtMostOnce never runs the function again after a crash, a panic or an error that
 	// is neither [Final] nor [Forget]: the key stays Abandoned, and callers get
-	// [ErrAbandoned], until it is resolved through the store's [Inspector] or its
-	// retention ends.
+	// [ErrAbandoned], until [Guard.Resolve] or [Guard.Forget] settles it or its retention
+	// ends.
 	AtMostOnce
 )
 
@@ -29,7 +29,8 @@ type Config struct {
 	Lease time.Duration
 	// Keep is how long an outcome is replayed, counted from completion. A retry that comes
 	// later runs again, so it must be longer than any caller retries. 0 = 24h; at least
-	// Lease.
+	// Lease. A run that crashes is remembered for as long, counted from its claim: under
+	// AtMostOnce it must be longer than any run takes.
 	Keep time.Duration
 	// Wait is how long a call waits for a key in flight before it fails with
 	// [ErrInFlight]. 0 = not at all.

@@ -36,8 +36,9 @@ func Do(ctx context.Context, g *Guard, key Key, fn func(context.Context) error, 
 //   - any other error: the key is released and the next call runs fn again, unless the mode
 //     is [AtMostOnce].
 //
-// If fn panics or calls runtime.Goexit the key is settled as for an unmarked error, and the
-// panic goes on.
+// The marks are consumed: the caller gets the error without them, and so does a function
+// around the call that passes it on. If fn panics or calls runtime.Goexit the key is
+// settled as for an unmarked error, and the panic goes on.
 func DoValue[T any](ctx context.Context, g *Guard, key Key, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
 	var zero T
 	c, err := g.prepare(ctx, key, opts)
@@ -62,9 +63,10 @@ func DoValue[T any](ctx context.Context, g *Guard, key Key, fn func(context.Cont
 // perform runs fn and settles its outcome.
 func perform[T any](r *run, c *call, fn func(context.Context) (T, error)) (T, error) {
 	defer r.unwound()
+	r.begin()
 	value, err := fn(r)
 	r.returned = true
-	r.settling.Store(true)
+	r.over.Store(true)
 	c.tell(r.lease, false)
 	if err != nil {
 		return settleError[T](r, c, err)
@@ -86,13 +88,15 @@ func perform[T any](r *run, c *call, fn func(context.Context) (T, error)) (T, er
 // settleError settles a run whose function failed.
 func settleError[T any](r *run, c *call, err error) (T, error) {
 	var zero T
-	v := verdictOf(err)
+	v, err := consume(err)
 	if v != verdictFinal {
 		// The cause is read before anything else can end the context.
 		if errors.Is(context.Cause(r), ErrLeaseLost) {
 			err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
 		}
-		r.release(v, err)
+		if notHeld := r.release(v, err); notHeld != nil {
+			err = fmt.Errorf("%w; its outcome: %w", notHeld, err)
+		}
 		r.end(err)
 		return zero, err
 	}

@@ -18,7 +18,7 @@ var (
 	// it says that the lease may be over before it could be renewed.
 	ErrLeaseLost = errors.New("idem: lease lost")
 	// ErrAbandoned says that an earlier attempt's outcome is unknown and that nobody may run
-	// before it is resolved; see [AtMostOnce] and [Hold].
+	// before it is settled; see [AtMostOnce], [Hold] and [Guard.Resolve].
 	ErrAbandoned = errors.New("idem: key is abandoned, its outcome unknown until resolved")
 	// ErrUnknown says that the function ran, but that the store did not confirm its
 	// completion: it may be recorded or not. A later call with the same key finds out.
@@ -52,6 +52,9 @@ func (e *InFlightError) Error() string { return ErrInFlight.Error() }
 
 // Is makes the error match [ErrInFlight].
 func (e *InFlightError) Is(target error) bool { return target == ErrInFlight }
+
+// NoEffect is true: the function of this call did not run. Package retry looks for it.
+func (e *InFlightError) NoEffect() bool { return true }
 
 // RecordedError is what later callers get for an error that was recorded by [Final]. It
 // matches [ErrRecorded].

@@ -28,7 +28,7 @@ func New(s Store, c Config) (*Guard, error) {
 		return nil, err
 	}
 	if err := checkMode(c.Mode, s); err != nil {
-		return nil, fmt.Errorf("Config.Mode: %w", err)
+		return nil, fmt.Errorf("idem: Config.Mode: %w", err)
 	}
 	g := &Guard{store: s, config: c}
 	g.id = g

@@ -4,21 +4,17 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// renewal is the part of a run that its heartbeat uses. All but settling is guarded by
-// heartbeat.mu.
+// renewal is the part of a run that its heartbeat uses. It is guarded by heartbeat.mu.
 type renewal struct {
 	due        time.Time // when to renew: a third of the lease after the claim was sent
 	until      time.Time // when to stop fn: a tenth of the lease before the store may hand over
 	prev, next *run
 	listed     bool
-	over       bool
+	removed    bool
 	stop       context.CancelFunc // ends a renewal in flight; nil if there is none
-
-	settling atomic.Bool // fn is done: a lost lease does not matter to it any more
 }
 
 // renewed says that the lease counts from sent, which is never later than when the store
@@ -31,7 +27,7 @@ func (r *run) renewed(sent time.Time) {
 
 // lose tells fn that the key may no longer be its own.
 func (r *run) lose() {
-	if !r.settling.Load() {
+	if !r.over.Load() {
 		r.cancel(ErrLeaseLost)
 	}
 }
@@ -48,7 +44,7 @@ type heartbeat struct {
 func (h *heartbeat) add(r *run) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.over {
+	if r.removed {
 		return
 	}
 	after := h.last // leases are equally long, so this is nearly always the place
@@ -74,7 +70,7 @@ func (h *heartbeat) add(r *run) {
 func (h *heartbeat) remove(r *run) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.over = true
+	r.removed = true
 	if r.listed {
 		h.unlink(r)
 	}
@@ -143,17 +139,17 @@ func (h *heartbeat) renew(ctx context.Context, r *run, until time.Time) {
 			h.again(r, sent)
 			return
 		}
-		if r.settling.Load() {
-			return
-		}
-		if errors.Is(err, ErrLeaseLost) {
+		lost := errors.Is(err, ErrLeaseLost)
+		switch {
+		case r.over.Load(): // a key that is done or given up is not renewed; that is no news
+		case lost:
 			g.config.Logger.WarnContext(ctx, "idem: lease lost to another holder", "key", r.lease.Key)
-			r.lose()
-			return
+		default:
+			g.config.Logger.WarnContext(ctx, "idem: lease not renewed", "key", r.lease.Key, "err", err)
 		}
-		g.config.Logger.WarnContext(ctx, "idem: lease not renewed", "key", r.lease.Key, "err", err)
-		if !pause(ctx, try) {
-			return // over, or the alarm is due
+		if lost || !pause(ctx, try) {
+			r.lose() // also here: the alarm may be stopped when it is due
+			return
 		}
 	}
 }

@@ -87,8 +87,8 @@ func (m *Memory) Claim(ctx context.Context, c Claim) (Record, error) {
 		e.attempt++
 	}
 	e.phase = phaseRunning
-	e.lease = now + c.Lease
-	e.end = max(e.end, now+max(c.Keep, c.Lease))
+	e.lease = later(now, c.Lease)
+	e.end = max(e.end, later(now, max(c.Keep, c.Lease)))
 	return e.record(Acquired, now), nil
 }
 
@@ -114,7 +114,7 @@ func (m *Memory) Renew(ctx context.Context, l Lease, d time.Duration, p *Progres
 		}
 		e.progress = Progress{Seq: p.Seq, Data: clone(p.Data)}
 	}
-	e.lease = now + d
+	e.lease = later(now, d)
 	e.end = max(e.end, e.lease)
 	return nil
 }

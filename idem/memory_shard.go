@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 
@@ -62,6 +63,14 @@ func (m *Memory) shard(k Key) *shard {
 }
 
 func (m *Memory) now() time.Duration { return time.Since(m.epoch) }
+
+// later is now+d, or the end of all time where that cannot be counted.
+func later(now, d time.Duration) time.Duration {
+	if d > math.MaxInt64-now {
+		return math.MaxInt64
+	}
+	return now + d
+}
 
 // live returns the entry of k unless its retention is over.
 func (sh *shard) live(k Key, now time.Duration) *entry {
@@ -157,8 +166,8 @@ func (m *Memory) admit(sh *shard, c Claim, now time.Duration) (*entry, error) {
 		attempt:     1,
 		fingerprint: clone(c.Fingerprint),
 		created:     now,
-		lease:       now + c.Lease,
-		end:         now + max(c.Keep, c.Lease),
+		lease:       later(now, c.Lease),
+		end:         later(now, max(c.Keep, c.Lease)),
 	}
 	if !m.reserve(sh, e.size(), now) {
 		return nil, fmt.Errorf("%w: %d bytes; raise Memory.MaxBytes or shorten Config.Keep", ErrFull, m.bytes.Load())
@@ -182,7 +191,7 @@ func (m *Memory) finish(sh *shard, e *entry, result []byte, keep, now time.Durat
 	e.phase = phaseDone
 	e.result = clone(result)
 	e.progress = Progress{}
-	sh.setEnd(e, now+keep)
+	sh.setEnd(e, later(now, keep))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,9 @@ type run struct {
 	mode   Mode
 	inTx   bool // no lease to renew, no outcome to record outside the transaction
 
-	returned bool // fn returned, instead of panicking or ending its goroutine
+	began, returned, ended bool // fn was called; it came back; all is settled
+
+	over atomic.Bool // fn is done: a lost lease does not matter to it any more
 
 	renewal // of the lease; see lease.go
 }
@@ -46,15 +49,21 @@ func (g *Guard) start(ctx context.Context, c *call, l Lease, sent time.Time) *ru
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	r.renewed(sent)
 	g.beats.add(r)
-	if h := g.config.Hooks.Started; h != nil {
+	return r
+}
+
+// begin tells of a run whose function is about to be called.
+func (r *run) begin() {
+	if h := r.guard.config.Hooks.Started; h != nil {
 		h(r, r.attempt())
 	}
-	return r
+	r.began = true
 }
 
 // end is the last thing that happens to a run: nothing renews it any more, and who waits
 // for its key looks again.
 func (r *run) end(err error) {
+	r.ended = true
 	r.guard.beats.remove(r)
 	r.cancel(nil)
 	r.guard.rooms.wake(r.lease.Key)
@@ -66,69 +75,96 @@ func (r *run) end(err error) {
 // errUnwound is what hooks are told of a function that did not return.
 var errUnwound = errors.New("idem: the function panicked or ended its goroutine")
 
-// unwound is deferred around the function. It settles the key of one that panicked or
-// called runtime.Goexit, and lets that go on.
+// unwound is deferred around a run. It settles the key if the function, or a hook or codec
+// around it, panicked or called runtime.Goexit, and lets that go on.
 func (r *run) unwound() {
-	if r.returned {
+	if r.ended {
 		return
 	}
-	r.settling.Store(true)
-	r.release(verdictNone, errUnwound)
-	r.end(errUnwound)
+	defer r.end(errUnwound)
+	r.over.Store(true)
+	switch {
+	case r.returned: // it is done, and nothing can say with what
+		_, _, _ = r.complete(nil)
+	case r.began:
+		_ = r.release(verdictNone, errUnwound)
+	default:
+		_ = r.giveUp(unused(r.lease), errUnwound)
+	}
 }
 
-// completed records data as the outcome. A nil error means that the record which is
+// complete records data as the outcome. A nil error means that the record which is
 // returned stands: the run's own, or under ErrLeaseLost that of another. tooLarge says that
 // it was recorded without data.
 func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	g := r.guard
-	ctx, cancel := r.detached()
-	defer cancel()
-	if limit := g.config.MaxResult; limit >= 0 && len(data) > limit+1 { // a tag precedes the result
+	if g.tooLarge(data) {
 		data, tooLarge = nil, true
 	}
-	for try := 0; ; try++ {
+	err = r.settle(func(ctx context.Context) (err error) {
 		rec, err = g.store.Complete(ctx, r.lease, data, g.config.Keep)
-		switch {
-		case err == nil, errors.Is(err, ErrLeaseLost):
-			return rec, tooLarge, err
-		case errors.Is(err, ErrTooLarge) && data != nil:
+		if errors.Is(err, ErrTooLarge) && data != nil {
 			data, tooLarge = nil, true
-			continue
+			rec, err = g.store.Complete(ctx, r.lease, nil, g.config.Keep)
 		}
-		if !pause(ctx, try) {
-			return Record{}, tooLarge, fmt.Errorf("%w: %w", ErrUnknown, err)
-		}
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrLeaseLost) {
+		return Record{}, tooLarge, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	return rec, tooLarge, err
 }
 
-// release gives the key up as the verdict on the function's error says.
-func (r *run) release(v verdict, cause error) {
-	d := DispositionRetry
+// tooLarge says whether an encoded outcome exceeds what the Guard may store.
+func (g *Guard) tooLarge(data []byte) bool {
+	const tag = 1 // precedes the result
+	return g.config.MaxResult >= 0 && len(data)-tag > g.config.MaxResult
+}
+
+// release gives the key up as the verdict on the function's error says. An error means that
+// the key is not held, as it should be.
+func (r *run) release(v verdict, cause error) error {
 	switch {
 	case v == verdictForget:
-		d = DispositionForget
+		return r.giveUp(DispositionForget, cause)
 	case v == verdictHold, r.mode == AtMostOnce:
-		d = DispositionHold
-	}
-	ctx, cancel := r.detached()
-	defer cancel()
-	for try := 0; ; try++ {
-		err := r.guard.store.Release(ctx, r.lease, d)
-		if err == nil || errors.Is(err, ErrLeaseLost) {
-			return
-		}
-		if !pause(ctx, try) {
-			r.guard.config.Logger.WarnContext(ctx, "idem: key not released; it stays taken until its lease ends",
-				"key", r.lease.Key, "after", cause, "err", err)
-			return
-		}
+		return r.giveUp(DispositionHold, cause)
+	default:
+		return r.giveUp(DispositionRetry, cause)
 	}
 }
 
-// detached is for recording what happened: a caller who left does not undo it.
-func (r *run) detached() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context), r.guard.config.Settle)
+func (r *run) giveUp(d Disposition, cause error) error {
+	err := r.settle(func(ctx context.Context) error { return r.guard.store.Release(ctx, r.lease, d) })
+	if err == nil || errors.Is(err, ErrLeaseLost) {
+		return nil
+	}
+	r.guard.config.Logger.WarnContext(r, "idem: key not released; it stays taken until its lease ends",
+		"key", r.lease.Key, "after", cause, "err", err)
+	if d != DispositionHold || r.mode == AtMostOnce { // in that mode the end of the lease does it too
+		return nil
+	}
+	return fmt.Errorf("%w: not held: %w", ErrUnknown, err)
+}
+
+// settle repeats a store call until its outcome is known or Config.Settle is over. It goes
+// on when the caller has left: that does not undo what happened. A single try gets half of
+// the time, so that one that hangs leaves some for another.
+func (r *run) settle(call func(context.Context) error) error {
+	patience := r.guard.config.Settle
+	end := time.Now().Add(patience)
+	detached := context.WithoutCancel(r.Context)
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(detached, min(patience/2, time.Until(end)))
+		err := call(ctx)
+		cancel()
+		if err == nil || errors.Is(err, ErrLeaseLost) {
+			return err
+		}
+		if !pause(detached, try) || !time.Now().Before(end) {
+			return err
+		}
+	}
 }
 
 // claim sends c until its outcome is known. sent is when the claim that was answered was.

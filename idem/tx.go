@@ -58,6 +58,7 @@ func DoTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], key Key, fn func(conte
 	}
 	claim := g.newClaim(&c)
 	b := txBody[T]{guard: g.Guard, call: &c, claim: claim}
+	defer b.unwound()
 	try := func() (Record, time.Time, error) {
 		err := g.store.InTx(ctx, func(tx Tx) error {
 			b = txBody[T]{guard: g.Guard, call: &c, claim: claim}
@@ -82,7 +83,7 @@ func DoTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], key Key, fn func(conte
 	}
 	rec, _, err := try()
 	if err == nil && rec.State == InFlight && c.wait > 0 {
-		rec, _, err = g.await(ctx, c.wait, rec, try)
+		rec, _, err = g.await(ctx, &c, rec, try)
 	}
 	g.rooms.wake(key)
 	return b.answer(ctx, rec, err)
@@ -105,6 +106,7 @@ func JoinTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], tx Tx, key Key, fn f
 		return zero, err
 	}
 	b := txBody[T]{guard: g.Guard, call: &c, claim: g.newClaim(&c)}
+	defer b.unwound()
 	err = sp.Savepoint(ctx, func(ctx context.Context) error { return b.do(ctx, st, fn) })
 	return b.answer(ctx, b.record, err)
 }
@@ -136,12 +138,13 @@ type txBody[T any] struct {
 	guard  *Guard
 	call   *call
 	claim  Claim
-	run    *run   // set if fn ran
+	run    *run   // set if fn was to run
 	record Record // what the claim or the completion said
 	ready  bool   // recorded; only the commit is missing
 	value  T
 	final  error // the outcome, if it is an error
 	lack   error // why the result is not kept, if it is not
+	told   bool  // the end of the run has been told
 }
 
 // do claims, runs fn and records its outcome, all inside st's transaction. An error means
@@ -159,9 +162,8 @@ func (b *txBody[T]) do(ctx context.Context, st Store, fn func(context.Context) (
 		return nil
 	}
 	b.run = &run{guard: b.guard, outer: b.call.outer, lease: b.record.Lease, inTx: true}
-	if h := b.guard.config.Hooks.Started; h != nil {
-		h(ctx, b.run.attempt())
-	}
+	b.run.Context = ctx
+	b.run.begin()
 	var fnErr error
 	err = sp.Savepoint(ctx, func(ctx context.Context) error {
 		b.run.Context = ctx
@@ -171,6 +173,7 @@ func (b *txBody[T]) do(ctx context.Context, st Store, fn func(context.Context) (
 		return nil
 	})
 	var data []byte
+	v, fnErr := consume(fnErr)
 	switch {
 	case fnErr == nil && err == nil:
 		data, b.lack = encodeValue(b.guard.config.Codec, b.value)
@@ -178,9 +181,9 @@ func (b *txBody[T]) do(ctx context.Context, st Store, fn func(context.Context) (
 		return err
 	case err != errUndo: //nolint:errorlint // anything but exactly this is a failure to undo
 		return fmt.Errorf("%w; and not undone: %w", fnErr, err)
-	case verdictOf(fnErr) == verdictHold:
+	case v == verdictHold:
 		return fmt.Errorf("%w: %w", errTxHold, fnErr)
-	case verdictOf(fnErr) != verdictFinal:
+	case v != verdictFinal:
 		return fnErr
 	default:
 		b.final = fnErr
@@ -191,7 +194,7 @@ func (b *txBody[T]) do(ctx context.Context, st Store, fn func(context.Context) (
 
 func (b *txBody[T]) recordOutcome(ctx context.Context, st Store, data []byte) error {
 	c := b.guard.config
-	if c.MaxResult >= 0 && len(data) > c.MaxResult+1 {
+	if b.guard.tooLarge(data) {
 		data, b.lack = nil, ErrTooLarge
 	}
 	rec, err := st.Complete(ctx, b.run.lease, data, c.Keep)
@@ -212,13 +215,11 @@ func (b *txBody[T]) answer(ctx context.Context, rec Record, err error) (T, error
 	g, c := b.guard, b.call
 	if b.run != nil {
 		c.tell(b.run.lease, false)
-		if h := g.config.Hooks.Finished; h != nil {
-			outcome := err
-			if outcome == nil {
-				outcome = b.lack
-			}
-			h(context.WithoutCancel(ctx), b.run.attempt(), outcome)
+		outcome := err
+		if outcome == nil {
+			outcome = b.lack
 		}
+		b.finished(outcome)
 	}
 	switch {
 	case err != nil && b.run == nil:
@@ -234,29 +235,51 @@ func (b *txBody[T]) answer(ctx context.Context, rec Record, err error) (T, error
 	}
 }
 
+// unwound is deferred around the transaction: it tells of a function that did not return.
+func (b *txBody[T]) unwound() {
+	if b.run != nil && !b.told {
+		b.finished(errUnwound)
+	}
+}
+
+// finished tells of the end of the run.
+func (b *txBody[T]) finished(err error) {
+	b.told = true
+	b.run.over.Store(true)
+	if h := b.guard.config.Hooks.Finished; h != nil {
+		h(context.WithoutCancel(b.run.Context), b.run.attempt(), err)
+	}
+}
+
 // notCommittedError says that a commit whose acknowledgement was lost did not take place. It
 // does not unwrap to the store's error, which says that the outcome is unknown.
 type notCommittedError struct{ cause error }
+
+// NoEffect tells package retry that the whole call may be repeated.
+func (e *notCommittedError) NoEffect() bool { return true }
 
 func (e *notCommittedError) Error() string {
 	return "idem: the transaction was not committed: " + e.cause.Error()
 }
 
-// settleCommit finds out whether a transaction whose commit was not acknowledged stands:
-// if it does, its record carries our token.
+// settleCommit finds out whether a transaction whose commit was not acknowledged stands: if
+// it does, its record is Done with our token. Any other answer says that it does not, and
+// never will, since the store has decided for somebody else.
 func (g *TxGuard[Tx]) settleCommit(ctx context.Context, c Claim, cause error) (Record, time.Time, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.Settle)
 	defer cancel()
 	for try := 0; ; try++ {
 		rec, err := g.store.Claim(ctx, c)
-		if err == nil && rec.State != InFlight {
-			if rec.State != Acquired {
-				return rec, time.Time{}, nil
-			}
-			// It does not: what we hold now is a fresh claim.
+		switch {
+		case err != nil:
+		case rec.State == Done:
+			return rec, time.Time{}, nil
+		case rec.State == Acquired: // what we hold now is a fresh claim
 			if err := g.store.Release(ctx, rec.Lease, unused(rec.Lease)); err != nil && !errors.Is(err, ErrLeaseLost) {
 				g.config.Logger.WarnContext(ctx, "idem: key not released; it stays taken until its lease ends", "key", c.Key, "err", err)
 			}
+			return Record{}, time.Time{}, &notCommittedError{cause}
+		default:
 			return Record{}, time.Time{}, &notCommittedError{cause}
 		}
 		if !pause(ctx, try) {

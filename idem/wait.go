@@ -64,52 +64,59 @@ func (rs *rooms) wake(k Key) {
 	}
 }
 
+// claimer claims a call's key once more. It says when it sent the claim that was answered.
+type claimer func() (rec Record, sent time.Time, err error)
+
 // acquire claims a key, and waits for it if the call may.
 func (g *Guard) acquire(ctx context.Context, c *call, claim Claim) (Record, time.Time, error) {
 	rec, sent, err := g.claim(ctx, claim)
 	if err != nil || rec.State != InFlight || c.wait <= 0 {
 		return rec, sent, err
 	}
-	return g.await(ctx, c.wait, rec, func() (Record, time.Time, error) { return g.claim(ctx, claim) })
+	return g.await(ctx, c, rec, func() (Record, time.Time, error) { return g.claim(ctx, claim) })
 }
 
 // await claims again whenever it may help, until the key is not in flight any more or the
 // wait is over.
-func (g *Guard) await(ctx context.Context, wait time.Duration, rec Record, claim func() (Record, time.Time, error)) (Record, time.Time, error) {
+func (g *Guard) await(ctx context.Context, c *call, rec Record, claim claimer) (_ Record, sent time.Time, err error) {
 	limit := int64(g.config.MaxWaiters)
 	defer g.rooms.waiting.Add(-1)
 	if g.rooms.waiting.Add(1) > limit && limit >= 0 {
 		return rec, time.Time{}, nil
 	}
-	over := time.NewTimer(wait)
+	over := time.NewTimer(c.wait)
 	defer over.Stop()
-	key := rec.Lease.Key
-	for {
-		rm := g.rooms.enter(key)
-		var turn bool // for another claim
-		var sent time.Time
-		var err error
-		select {
-		case <-rm.changed:
-			turn = true
-		case <-rm.poll:
-			rec, sent, turn, err = g.lookOut(ctx, rm, over.C, rec, claim)
-		case <-over.C:
-		case <-ctx.Done():
-			err = gaveUp(ctx, rec)
-		}
-		g.rooms.leave(key, rm)
-		if err == nil && turn {
-			rec, sent, err = claim()
-		}
-		if err != nil || rec.State != InFlight || !turn {
-			return rec, sent, err
+	for again := true; again; {
+		if rec, sent, again, err = g.visit(ctx, c.key, over.C, rec, claim); err != nil || rec.State != InFlight {
+			break
 		}
 	}
+	return rec, sent, err
 }
 
-// lookOut polls for its room until it has an answer, or the room opens, which is turn.
-func (g *Guard) lookOut(ctx context.Context, rm *room, over <-chan time.Time, rec Record, claim func() (Record, time.Time, error)) (_ Record, sent time.Time, turn bool, err error) {
+// visit waits in the key's room. It claims when the room opens; if somebody else was faster,
+// another visit may help.
+func (g *Guard) visit(ctx context.Context, k Key, over <-chan time.Time, rec Record, claim claimer) (_ Record, sent time.Time, again bool, err error) {
+	rm := g.rooms.enter(k)
+	defer g.rooms.leave(k, rm)
+	select {
+	case <-rm.changed:
+	case <-rm.poll:
+		var opened bool
+		if rec, sent, opened, err = g.lookOut(ctx, k, rm, over, rec, claim); !opened {
+			return rec, sent, false, err
+		}
+	case <-over:
+		return rec, sent, false, nil
+	case <-ctx.Done():
+		return rec, sent, false, gaveUp(ctx, rec)
+	}
+	rec, sent, err = claim()
+	return rec, sent, true, err
+}
+
+// lookOut polls for its room until it has an answer, the wait is over, or the room opens.
+func (g *Guard) lookOut(ctx context.Context, k Key, rm *room, over <-chan time.Time, rec Record, claim claimer) (_ Record, sent time.Time, opened bool, err error) {
 	const shortest, longest = 25 * time.Millisecond, 250 * time.Millisecond
 	defer func() { rm.poll <- struct{}{} }() // the next one's
 	next := time.NewTimer(0)                 // the run may have ended before we came
@@ -129,7 +136,7 @@ func (g *Guard) lookOut(ctx context.Context, rm *room, over <-chan time.Time, re
 			return rec, sent, false, err
 		}
 		if rec.State == Done {
-			g.rooms.wake(rec.Lease.Key)
+			g.rooms.wake(k)
 		}
 		if rec.State != InFlight {
 			return rec, sent, false, nil

@@ -93,6 +93,51 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// harmless is how a package that does not know this one says that nothing happened.
+type harmless struct {
+	error
+	none bool
+}
+
+func (h harmless) NoEffect() bool { return h.none }
+func (h harmless) Unwrap() error  { return h.error }
+
+// judged carries a verdict of its own.
+type judged struct {
+	error
+	retry.Verdict
+}
+
+func (j judged) Unwrap() error { return j.error }
+
+type ruled struct{ error }
+
+func (ruled) Verdict() retry.Verdict {
+	return retry.Verdict{Class: retry.Permanent, After: -time.Second, Overload: true}
+}
+
+func TestErrorTypesOptInByMethod(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		err  error
+		want retry.Verdict
+	}{
+		{"NoEffect", fmt.Errorf("x: %w", harmless{errFlaky, true}), retry.Verdict{Class: retry.NoEffect}},
+		{"NoEffect that says no", harmless{errFlaky, false}, retry.Verdict{}},
+		{"NoEffect around what cannot succeed", harmless{sqlError("42601"), true}, retry.Verdict{Class: retry.Permanent}},
+		{"NoEffect around what may have had one", harmless{context.DeadlineExceeded, true}, retry.Verdict{Class: retry.NoEffect}},
+		{"NoEffect keeps the wait", harmless{patient{errFlaky}, true}, retry.Verdict{Class: retry.NoEffect, After: 7 * time.Second}},
+		{"Verdict", fmt.Errorf("x: %w", ruled{retry.Safe(errFlaky)}), retry.Verdict{Class: retry.Permanent, Overload: true}},
+		{"a field named Verdict is no method", judged{errFlaky, retry.Verdict{Class: retry.NoEffect}}, retry.Verdict{}},
+		{"a marker around it has the last word", retry.Safe(ruled{errFlaky}), retry.Verdict{Class: retry.NoEffect, Overload: true}},
+	} {
+		if got := retry.Classify(c.err); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
 func TestRealDialFailureHadNoEffect(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

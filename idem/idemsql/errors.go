@@ -6,13 +6,13 @@ import (
 	"example.com/once/idem"
 )
 
-// unchangedError is a failure that surely changed nothing. It says so by method, which is
-// how package retry finds out.
+// unchangedError is a failure that surely changed nothing. It says so by a method that
+// package retry looks for.
 type unchangedError struct{ err error }
 
-func (e *unchangedError) Error() string     { return e.err.Error() }
-func (e *unchangedError) Unwrap() error     { return e.err }
-func (e *unchangedError) SafeToRetry() bool { return true }
+func (e *unchangedError) Error() string  { return e.err.Error() }
+func (e *unchangedError) Unwrap() error  { return e.err }
+func (e *unchangedError) NoEffect() bool { return true }
 
 // failed wraps an engine's error with what was being done.
 func (e *engine) failed(doing string, err error) error {

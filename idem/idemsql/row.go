@@ -165,7 +165,13 @@ var errBusyKey = errors.New("the key kept changing")
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 // ceil turns d into microseconds without shortening it.
-func ceil(d time.Duration) int64 { return int64((d + time.Microsecond - 1) / time.Microsecond) }
+func ceil(d time.Duration) int64 {
+	n := int64(d / time.Microsecond)
+	if d%time.Microsecond > 0 {
+		n++
+	}
+	return n
+}
 
 // blob makes an absent value NULL.
 func blob(b []byte) any {
