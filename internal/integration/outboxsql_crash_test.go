@@ -109,18 +109,9 @@ func TestOutboxSurvivesKills(t *testing.T) {
 	for _, n := range times {
 		dups += n - 1
 	}
-	rows, err := o.db.QueryContext(t.Context(), "SELECT id FROM effect")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	written, lost := 0, 0
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			t.Fatal(err)
-		}
-		written++
+	effects, lost := o.effects(t), 0
+	written := len(effects)
+	for _, id := range effects {
 		if times[id.String()] == 0 {
 			lost++
 		}
