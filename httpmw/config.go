@@ -188,8 +188,9 @@ func (c IdempotencyConfig) prepared(tx bool) (IdempotencyConfig, error) {
 	return c, c.fillLimits()
 }
 
+const mebibyte = 1 << 20
+
 func (c *IdempotencyConfig) fillLimits() error {
-	const mebibyte = 1 << 20
 	for _, limit := range []struct {
 		name  string
 		value *int64

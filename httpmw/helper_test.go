@@ -2,6 +2,7 @@ package httpmw_test
 
 import (
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -151,3 +152,6 @@ func (c *counter) want(t *testing.T, n int) {
 		t.Fatalf("the handler ran %d times, want %d", c.n, n)
 	}
 }
+
+// quiet is for servers whose complaints are expected.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

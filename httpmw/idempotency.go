@@ -115,10 +115,7 @@ func (m *Idempotency) serve(w http.ResponseWriter, r *http.Request, next http.Ha
 			return
 		}
 	}
-	scope, err := m.scope(r)
-	if err == nil && scope == "" {
-		err = errEmptyScope
-	}
+	scope, err := m.owner(r)
 	if err != nil {
 		x.refuse(refusal(err, CodeScopeFailed), err)
 		return
@@ -150,6 +147,15 @@ func (m *Idempotency) serve(w http.ResponseWriter, r *http.Request, next http.Ha
 	}
 	x.key = m.physicalKey(scope, key, r)
 	x.claim(fp)
+}
+
+// owner is whose key r's key is.
+func (m *Idempotency) owner(r *http.Request) (string, error) {
+	scope, err := m.scope(r)
+	if err == nil && scope == "" {
+		err = errEmptyScope
+	}
+	return scope, err
 }
 
 // nested reports whether an outer Idempotency with the same Guard already serves the

@@ -24,8 +24,8 @@ import (
 //   - SQLState() string: serialization failures, deadlocks, refused connections and read-only
 //     servers are NoEffect, errors in the statement or its data are Permanent, an outcome
 //     that the server does not know is Ambiguous;
-//   - NoEffect() bool, if true, is believed: it is how a package that does not import this
-//     one says that nothing happened;
+//   - Verdict() Verdict decides by itself; NoEffect() bool, for types that do not want to import
+//     this package, says by true that the call surely had none;
 //   - RetryAfter() time.Duration sets [Verdict.After];
 //   - errors.ErrUnsupported is Permanent;
 //   - contexts that ended, time-outs, resets and everything unknown may have had an effect.
@@ -73,6 +73,10 @@ func inspect(err error, markers bool) Verdict {
 		return Verdict{}
 	case *Error:
 		return e.verdict()
+	case interface{ Verdict() Verdict }:
+		v := e.Verdict()
+		v.After = max(v.After, 0)
+		return v
 	}
 	v := recognise(err, markers)
 	if v.Class == Undecided {
@@ -80,6 +84,10 @@ func inspect(err error, markers bool) Verdict {
 	}
 	if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
 		v.After = max(v.After, e.RetryAfter())
+	}
+	// What cannot succeed stays permanent: that it did nothing is then no reason to repeat it.
+	if e, ok := err.(interface{ NoEffect() bool }); ok && v.Class != Permanent && e.NoEffect() {
+		v.Class = NoEffect
 	}
 	return v
 }
@@ -117,10 +125,6 @@ func recognise(err error, markers bool) Verdict {
 		*tls.CertificateVerificationError, tls.RecordHeaderError,
 		x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError, x509.SystemRootsError:
 		return Verdict{Class: Permanent}
-	case interface{ NoEffect() bool }:
-		if e.NoEffect() {
-			return Verdict{Class: NoEffect}
-		}
 	case interface{ SQLState() string }:
 		return sqlState(e.SQLState())
 	}

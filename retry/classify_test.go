@@ -27,12 +27,6 @@ type dishonest struct{ error }
 
 func (dishonest) SafeToRetry() bool { return true }
 
-// harmless is how a package that does not know this one says that nothing happened.
-type harmless bool
-
-func (harmless) Error() string    { return "refused" }
-func (h harmless) NoEffect() bool { return bool(h) }
-
 type patient struct{ error }
 
 func (patient) RetryAfter() time.Duration { return 7 * time.Second }
@@ -82,8 +76,6 @@ func TestClassify(t *testing.T) {
 		{"malformed state", sqlError("4"), retry.Undecided},
 		{"bad connection", driver.ErrBadConn, retry.Undecided},
 		{"claims to be safe", dishonest{errFlaky}, retry.Undecided},
-		{"had no effect", fmt.Errorf("x: %w", harmless(true)), retry.NoEffect},
-		{"does not say that it had none", harmless(false), retry.Undecided},
 		{"joined: all safe", errors.Join(dial(errFlaky), sqlError("40001")), retry.NoEffect},
 		{"joined: one unknown", errors.Join(dial(errFlaky), errFlaky), retry.Ambiguous},
 		{"joined: one permanent", errors.Join(dial(errFlaky), sqlError("23505")), retry.Permanent},
@@ -98,6 +90,51 @@ func TestClassify(t *testing.T) {
 	}
 	if v := retry.Classify(fmt.Errorf("x: %w", patient{dial(errFlaky)})); v.Class != retry.NoEffect || v.After != 7*time.Second {
 		t.Errorf("RetryAfter: %+v", v)
+	}
+}
+
+// harmless is how a package that does not know this one says that nothing happened.
+type harmless struct {
+	error
+	none bool
+}
+
+func (h harmless) NoEffect() bool { return h.none }
+func (h harmless) Unwrap() error  { return h.error }
+
+// judged carries a verdict of its own.
+type judged struct {
+	error
+	retry.Verdict
+}
+
+func (j judged) Unwrap() error { return j.error }
+
+type ruled struct{ error }
+
+func (ruled) Verdict() retry.Verdict {
+	return retry.Verdict{Class: retry.Permanent, After: -time.Second, Overload: true}
+}
+
+func TestErrorTypesOptInByMethod(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		err  error
+		want retry.Verdict
+	}{
+		{"NoEffect", fmt.Errorf("x: %w", harmless{errFlaky, true}), retry.Verdict{Class: retry.NoEffect}},
+		{"NoEffect that says no", harmless{errFlaky, false}, retry.Verdict{}},
+		{"NoEffect around what cannot succeed", harmless{sqlError("42601"), true}, retry.Verdict{Class: retry.Permanent}},
+		{"NoEffect around what may have had one", harmless{context.DeadlineExceeded, true}, retry.Verdict{Class: retry.NoEffect}},
+		{"NoEffect keeps the wait", harmless{patient{errFlaky}, true}, retry.Verdict{Class: retry.NoEffect, After: 7 * time.Second}},
+		{"Verdict", fmt.Errorf("x: %w", ruled{retry.Safe(errFlaky)}), retry.Verdict{Class: retry.Permanent, Overload: true}},
+		{"a field named Verdict is no method", judged{errFlaky, retry.Verdict{Class: retry.NoEffect}}, retry.Verdict{}},
+		{"a marker around it has the last word", retry.Safe(ruled{errFlaky}), retry.Verdict{Class: retry.NoEffect, Overload: true}},
+	} {
+		if got := retry.Classify(c.err); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
 	}
 }
 

@@ -1,0 +1,199 @@
+package httpmw
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"example.com/once/retry"
+)
+
+// HeaderAttempt tells the server which attempt of a call a request is. It is sent from the
+// second one on. See [Attempts].
+const HeaderAttempt = "Retry-Attempt"
+
+// call is one logical call: all attempts to send one request.
+type call struct {
+	req     *http.Request
+	base    http.RoundTripper
+	policy  retry.Policy
+	timeout time.Duration // to the header of an attempt's answer
+	key     string        // to be added; "" = none
+	keyed   bool
+	hedged  bool
+	body    replayBody
+
+	mu     sync.Mutex
+	failed []*StatusError // whose answers are still open
+}
+
+// delivery is an answer that a call may hand over. It is an io.Closer so that
+// [retry.Hedge] closes those that come too late.
+type delivery struct{ resp *http.Response }
+
+func (d delivery) Close() error { return d.resp.Body.Close() }
+
+func (t *Transport) newCall(req *http.Request) *call {
+	c := &call{req: req, base: t.base(), policy: t.policyFor(req), keyed: isKeyed(req.Header)}
+	idempotent := isIdempotent(req.Method)
+	if !idempotent && !c.keyed && t.Key != nil && req.Method != http.MethodConnect {
+		c.key = t.Key(req)
+		c.keyed = c.key != ""
+	}
+	if !idempotent && !c.keyed {
+		c.policy.NonIdempotent = true
+	}
+	c.timeout, c.policy.AttemptTimeout = c.policy.AttemptTimeout, 0
+	c.policy.Classify = classifier(c.policy.Classify)
+	c.policy.Observe = c.observer(c.policy.Observe)
+	if c.policy.Breaker != nil {
+		c.policy.Breaker = answering{c.policy.Breaker}
+	}
+	c.body.init(req, t.MaxBody)
+	c.hedged = t.Hedge > 0 && isSafe(req.Method) && c.body.none() && req.Header.Get("Upgrade") == ""
+	return c
+}
+
+// observer drops an answer once it is clear that another attempt will be made, before the
+// wait for it begins.
+func (c *call) observer(user func(context.Context, retry.Event)) func(context.Context, retry.Event) {
+	return func(ctx context.Context, e retry.Event) {
+		if failure, ok := errors.AsType[*StatusError](e.Err); ok && e.Reason == nil {
+			c.drop(failure)
+		}
+		if user != nil {
+			user(ctx, e)
+		}
+	}
+}
+
+// attempt sends the request once. An answer that calls for another attempt is kept aside,
+// in case there will be none.
+func (c *call) attempt(ctx context.Context) (delivery, error) {
+	body, err := c.body.open()
+	if err != nil {
+		return delivery{}, retry.Stop(err)
+	}
+	f := c.flight(ctx)
+	r := c.copy(f.ctx, retry.Attempt(ctx), body)
+	resp, err := c.base.RoundTrip(r)
+	if cut := f.landed(); cut != nil {
+		if err == nil {
+			_ = resp.Body.Close() // it cannot be read any more
+		}
+		err = cut
+	}
+	if err != nil {
+		f.cancel(nil)
+		return delivery{}, c.unanswered(f, err)
+	}
+	resp.Body = f.bind(resp)
+	if resp.StatusCode < 400 || resp.Header.Get(HeaderReplayed) == "true" {
+		return delivery{resp}, nil
+	}
+	failure := newStatusError(resp, c.keyed)
+	if c.policy.Classify(failure).Class == retry.Permanent || c.body.lost() != nil {
+		return delivery{resp}, nil
+	}
+	c.mu.Lock()
+	c.failed = append(c.failed, failure)
+	c.mu.Unlock()
+	return delivery{}, failure
+}
+
+// copy is the request as an attempt sends it. Base may do with it what it wants, but for the
+// trailers: the caller fills them in while the body is read.
+func (c *call) copy(ctx context.Context, attempt int, body replay) *http.Request {
+	r := c.req.Clone(ctx)
+	r.Trailer = c.req.Trailer
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.Body, r.GetBody = body.reader, body.again
+	if c.key != "" {
+		r.Header[HeaderKey] = []string{c.key}
+	}
+	if attempt > 1 {
+		r.Header[HeaderAttempt] = []string{strconv.Itoa(attempt)}
+	}
+	return r
+}
+
+// unanswered says what an attempt without an answer may have done.
+func (c *call) unanswered(f *flight, err error) error {
+	switch {
+	case c.body.lost() != nil:
+		return retry.Stop(err) // whatever happened, it cannot be sent again
+	case f.sent.refused(c.base):
+		return retry.Stop(err)
+	case f.sent.never():
+		return &unsentError{err}
+	}
+	return err
+}
+
+// answer is what the caller gets.
+func (c *call) answer(won delivery, err error) (*http.Response, error) {
+	if err == nil {
+		return won.resp, nil
+	}
+	if c.req.Context().Err() != nil {
+		return nil, err // a body could not be read any more
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.failed); n > 0 {
+		last := c.failed[n-1].resp
+		c.failed = c.failed[:n-1]
+		return last, nil
+	}
+	return nil, err
+}
+
+// drop drains and closes a failed answer.
+func (c *call) drop(failure *StatusError) {
+	c.mu.Lock()
+	open := false
+	for i, f := range c.failed {
+		if f == failure {
+			c.failed = append(c.failed[:i:i], c.failed[i+1:]...)
+			open = true
+			break
+		}
+	}
+	c.mu.Unlock()
+	if open {
+		discard(failure.resp)
+	}
+}
+
+// end closes what nobody will get.
+func (c *call) end() {
+	c.mu.Lock()
+	open := c.failed
+	c.failed = nil
+	c.mu.Unlock()
+	for _, f := range open {
+		_ = f.resp.Body.Close() // nobody reads it
+	}
+	c.body.end()
+}
+
+// answering is a breaker that counts "still running" as the answer of a healthy peer.
+type answering struct{ retry.Breaker }
+
+func (b answering) Allow() (func(error), error) {
+	done, err := b.Breaker.Allow()
+	if err != nil {
+		return nil, err
+	}
+	return func(outcome error) {
+		if failure, ok := errors.AsType[*StatusError](outcome); ok && failure.inFlight {
+			outcome = nil
+		}
+		done(outcome)
+	}, nil
+}

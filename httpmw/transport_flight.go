@@ -1,0 +1,157 @@
+package httpmw
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// flight is one attempt under way. Its context outlives the attempt: the body of the answer is
+// read under it, so it ends with that.
+type flight struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // nil = the answer may take as long as it wants
+	unlink func() bool // from the hedged attempt's context; nil = it is not hedged
+	sent   sentinel
+}
+
+// attemptTimeoutError is the cause with which an attempt ends that took too long.
+type attemptTimeoutError struct{}
+
+func (attemptTimeoutError) Error() string        { return "httpmw: no answer within Policy.AttemptTimeout" }
+func (attemptTimeoutError) Timeout() bool        { return true }
+func (attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// valuesContext is a context with the values of another one.
+type valuesContext struct {
+	context.Context
+
+	values context.Context
+}
+
+func (c valuesContext) Value(key any) any { return c.values.Value(key) }
+
+func (c *call) flight(ctx context.Context) *flight {
+	f := &flight{}
+	root := ctx
+	if c.hedged {
+		// A hedged attempt's context ends with the race; what has won it must not.
+		root = valuesContext{c.req.Context(), ctx}
+	}
+	f.ctx, f.cancel = context.WithCancelCause(root)
+	if c.hedged {
+		f.unlink = context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
+	}
+	if c.timeout > 0 {
+		f.timer = time.AfterFunc(c.timeout, func() { f.cancel(attemptTimeoutError{}) })
+	}
+	f.ctx = f.sent.watch(f.ctx)
+	return f
+}
+
+// landed ends what bounds the attempt, and says by an error if it was cut off.
+func (f *flight) landed() error {
+	late := f.timer != nil && !f.timer.Stop()
+	lost := f.unlink != nil && !f.unlink()
+	switch {
+	case late:
+		return attemptTimeoutError{}
+	case lost:
+		return context.Canceled
+	}
+	return nil
+}
+
+// bind makes the attempt's context end with the body of its answer.
+func (f *flight) bind(resp *http.Response) io.ReadCloser {
+	if resp.Body == nil || resp.Body == http.NoBody {
+		f.cancel(nil)
+		return http.NoBody
+	}
+	b := &boundBody{resp.Body, f.cancel}
+	if w, ok := resp.Body.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		return struct {
+			*boundBody
+			io.Writer
+		}{b, w}
+	}
+	return b
+}
+
+type boundBody struct {
+	inner  io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *boundBody) Read(p []byte) (int, error) {
+	n, err := b.inner.Read(p)
+	if err != nil {
+		b.cancel(nil)
+	}
+	return n, err
+}
+
+func (b *boundBody) Close() error {
+	err := b.inner.Close()
+	b.cancel(nil)
+	return err
+}
+
+// discard reads a little of a body that nobody wants, so that its connection can be used
+// again, and closes it.
+func discard(resp *http.Response) {
+	const (
+		limit   = 4 << 10
+		patient = 100 * time.Millisecond
+	)
+	if b, ok := resp.Body.(*boundBody); ok {
+		timer := time.AfterFunc(patient, func() { b.cancel(nil) })
+		defer timer.Stop()
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, limit+1)) // one more, to meet the end
+	_ = resp.Body.Close()
+}
+
+// sentinel watches what of a request leaves the process. It stays up over all connections
+// that net/http tries for one attempt.
+type sentinel struct{ asked, wrote atomic.Bool }
+
+func (s *sentinel) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { s.asked.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { s.asked.Store(true) },
+		WroteHeaders: func() { s.wrote.Store(true) },
+	})
+}
+
+// never reports whether the request surely was not sent. A server has to have the whole
+// header before it can do anything. A Base that does not tell its connections to httptrace
+// may have sent anything.
+func (s *sentinel) never() bool { return s.asked.Load() && !s.wrote.Load() }
+
+// refused reports whether net/http found fault with the request itself, before it asked for a connection.
+func (s *sentinel) refused(base http.RoundTripper) bool {
+	_, std := base.(*http.Transport)
+	return std && !s.asked.Load() && !s.wrote.Load()
+}
+
+// unsentError is the error of an attempt that sent nothing.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string  { return e.err.Error() }
+func (e *unsentError) Unwrap() error  { return e.err }
+func (e *unsentError) NoEffect() bool { return true }
+
+// Timeout lets http.Client see through.
+func (e *unsentError) Timeout() bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](e.err)
+	return ok && t.Timeout()
+}
