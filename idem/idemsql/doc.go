@@ -15,22 +15,26 @@
 // modernc.org/sqlite are tested. Every connection needs these settings, so they belong in the
 // data source name, which for both drivers is
 //
-//		file:app.db?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)
+//	file:app.db?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)
 //
-//	  - busy_timeout makes a writer wait for its turn; without it concurrent calls fail.
-//	  - journal_mode=WAL lets replays read while somebody writes.
-//	  - synchronous=FULL makes a record survive a power cut. With NORMAL a power cut, not a
-//	    crash of the process, may forget the latest records, and their keys run again; set
-//	    [Config.Relaxed] if that is acceptable.
-//	  - _txlock=immediate makes your own transactions take the right to write when they begin.
-//	    One that reads first and then calls [idem.JoinTx] could else fail because another has
-//	    written in between. Transactions of [idem.DoTx] take it in any case.
+// [Store.Check] complains if they are missing.
+//
+//   - busy_timeout makes a writer wait for its turn; without it concurrent calls fail.
+//   - journal_mode=WAL lets replays read while somebody writes.
+//   - synchronous=FULL makes a record survive a power cut. With NORMAL a power cut, not a
+//     crash of the process, may forget the latest records, and their keys run again; set
+//     [Config.Relaxed] if that is acceptable.
+//   - _txlock=immediate makes your own transactions take the right to write when they begin.
+//     One that reads first and then calls [idem.JoinTx] could else fail because another has
+//     written in between. Transactions of [idem.DoTx] take it in any case.
 //
 // SQLite has one writer at a time. A pool of several connections makes them wait for each
 // other inside SQLite, which is correct and slower than waiting in Go: give the store a pool
 // with db.SetMaxOpenConns(1) to write, the one that your transactions use too, and another
-// one as [Config.Reader] for replays. Several processes may share the file, on one machine
-// and a local disk: SQLite's locks do not work on network file systems.
+// one as [Config.Reader] for replays. With one connection, what a function under [idem.DoTx]
+// reads and writes must go through its transaction, or it waits for itself. Several processes
+// may share the file, on one machine and a local disk: SQLite's locks do not work on network
+// file systems.
 //
 // The clock is the host's, read by SQLite to the millisecond. Setting it forward ends leases
 // early; setting it back makes them longer. Fences grow regardless.
