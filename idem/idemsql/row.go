@@ -51,9 +51,12 @@ func (r *row) dest(more ...any) []any {
 }
 
 // check refuses what this package cannot have written: a record that is damaged, or that a
-// later release made, is neither replayed nor run again.
+// later release made, is neither replayed nor run again. Past its retention nothing of it
+// counts.
 func (r *row) check() error {
 	switch {
+	case !r.live():
+		return nil
 	case r.phase < running || r.phase > doneBare:
 		return fmt.Errorf("%w: phase %d", errDamaged, r.phase)
 	case len(r.token) != len(uuid.UUID{}):

@@ -25,6 +25,9 @@ func FuzzRow(f *testing.F) {
 			}
 			return
 		}
+		if !r.live() {
+			return
+		}
 		state := r.state()
 		rec := r.record("k", state)
 		if rec.State != state || rec.Lease.Key != "k" || rec.Lease.Fence <= 0 || rec.Lease.Attempt <= 0 || rec.Age < 0 || rec.Left < 0 {
