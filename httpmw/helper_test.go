@@ -67,6 +67,7 @@ type answer struct {
 	body    string
 	trailer http.Header
 	length  int64
+	close   bool // the connection ends with it
 }
 
 func (a answer) replayed() bool { return a.header.Get(httpmw.HeaderReplayed) == "true" }
@@ -119,7 +120,7 @@ func send(c *http.Client, r *http.Request) (answer, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.ContentLength}, err
+	return answer{resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.ContentLength, resp.Close}, err
 }
 
 // want checks status and problem code ("" = no problem).
