@@ -48,8 +48,8 @@ type Job struct {
 	Close func() error
 }
 
-// finish checks and closes the job.
-func (j *Job) finish(ctx context.Context, calls int64) (err error) {
+// Finish checks and closes the job after so many calls. If ctx has ended it only closes it.
+func (j *Job) Finish(ctx context.Context, calls int64) (err error) {
 	if j.Close != nil {
 		defer func() {
 			if closing := j.Close(); err == nil {

@@ -11,11 +11,12 @@ import (
 
 // Config says how much to measure.
 type Config struct {
-	Callers []int // numbers of concurrent callers to measure
-	Rounds  int   // how often each operation has its turn
-	// Time is how long all of it may take. It is spread over the operations, and what it
-	// does not suffice for is not measured.
-	Time time.Duration
+	Callers []int         // numbers of concurrent callers to measure
+	Rounds  int           // how often each operation has its turn
+	Time    time.Duration // what all of it should take: it is spread over the operations
+	// Limit is how long it may take if the machine is slower than that: then the rest is
+	// not measured. 0 = Time.
+	Limit time.Duration
 	// Match selects operations by [Group.ID]; nil = all. What a selected one is compared
 	// with is measured too.
 	Match func(id string) bool
@@ -35,7 +36,7 @@ type Outcome struct {
 	Missing int // operations that it did not come to
 }
 
-// Run measures. When ctx ends, or the time, it returns what it has. An operation that fails
+// Run measures. When ctx or the time ends it returns what it has. An operation that fails
 // is a Result with Err; an error of Run's own is one of the arguments'.
 func Run(ctx context.Context, groups []Group, c Config) (Outcome, error) {
 	switch {
@@ -45,6 +46,12 @@ func Run(ctx context.Context, groups []Group, c Config) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("measure: Config.Rounds is %d; give at least 1", c.Rounds)
 	case c.Time <= 0:
 		return Outcome{}, fmt.Errorf("measure: Config.Time is %v; give a positive duration", c.Time)
+	}
+	if c.Limit == 0 {
+		c.Limit = c.Time
+	}
+	if c.Limit < c.Time {
+		return Outcome{}, fmt.Errorf("measure: Config.Limit is %v; give at least Config.Time, %v", c.Limit, c.Time)
 	}
 	for _, n := range c.Callers {
 		if n < 1 {
@@ -58,7 +65,7 @@ func Run(ctx context.Context, groups []Group, c Config) (Outcome, error) {
 		c.Progress = func(Progress) {}
 	}
 	blocks := plan(groups, c.Callers, c.Match)
-	ctx, cancel := context.WithTimeout(ctx, c.Time)
+	ctx, cancel := context.WithTimeout(ctx, c.Limit)
 	defer cancel()
 	all := 0
 	for _, b := range blocks {

@@ -16,7 +16,7 @@ type bar struct {
 	Label string
 	Kind  string // the class that colours it
 	Text  string
-	Gap   bool // more room above: a new group begins
+	group string // bars of a group stand together
 	value float64
 	low   float64
 	high  float64
@@ -72,7 +72,7 @@ func barChart(title string, bars []bar) chart {
 	y := chartTop
 	for i := range c.Bars {
 		b := &c.Bars[i]
-		if b.Gap && i > 0 {
+		if i > 0 && b.group != c.Bars[i-1].group {
 			y += chartGap
 		}
 		b.Y = y + chartStep/2
@@ -111,18 +111,15 @@ func kindOf(r *measure.Result) string {
 // addedBars show what once adds, at one caller.
 func addedBars(results []measure.Result) []bar {
 	var bars []bar
-	group := ""
 	for i := range results {
 		r := &results[i]
 		if r.Suite == "retry" || r.Callers != 1 || r.Added == nil {
 			continue
 		}
-		g := r.Suite + r.Backend + r.Durability
 		bars = append(bars, bar{
-			Label: fmt.Sprintf("%s (%s) %s", r.Backend, r.Durability, r.Op), Kind: kindOf(r), Gap: g != group,
+			Label: fmt.Sprintf("%s (%s) %s", r.Backend, r.Durability, r.Op), Kind: kindOf(r), group: r.Suite + r.Backend + r.Durability,
 			Text: added(r.Added), value: r.Added.Median, low: r.Added.Low, high: r.Added.High,
 		})
-		group = g
 	}
 	return bars
 }
@@ -136,9 +133,9 @@ func throughputBars(results []measure.Result) []bar {
 			if r.Op != op || len(r.Rounds) == 0 {
 				continue
 			}
-			label := fmt.Sprintf("%s (%s) %s, %d callers", r.Backend, r.Durability, r.Op, r.Callers)
+			label := fmt.Sprintf("%s (%s) %s, callers: %d", r.Backend, r.Durability, r.Op, r.Callers)
 			bars = append(bars, bar{
-				Label: label, Kind: kindOf(r), Gap: len(bars) > 0 && r.Callers == 1,
+				Label: label, Kind: kindOf(r), group: r.Backend + r.Durability + op,
 				Text: benchunit.Scale(r.PerSecond(), benchunit.Decimal) + "/s", value: r.PerSecond(),
 			})
 		}
@@ -149,7 +146,6 @@ func throughputBars(results []measure.Result) []bar {
 // retryBars show the calls of the retry suite.
 func retryBars(results []measure.Result) []bar {
 	var bars []bar
-	group := ""
 	for i := range results {
 		r := &results[i]
 		if r.Suite != "retry" || len(r.Rounds) == 0 {
@@ -160,10 +156,9 @@ func retryBars(results []measure.Result) []bar {
 			kind = "other"
 		}
 		bars = append(bars, bar{
-			Label: r.Op + ", " + r.Backend, Kind: kind, Gap: r.Backend != group,
+			Label: r.Op + ", " + r.Backend, Kind: kind, group: r.Backend,
 			Text: fmt.Sprintf("%s, %s allocs", seconds(r.PerOp()), allocs(r.AllocsPerOp())), value: r.PerOp(),
 		})
-		group = r.Backend
 	}
 	return bars
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -202,7 +203,7 @@ func TestOutboxDamagedRows(t *testing.T) {
 				exec(t, o.db, "UPDATE once_outbox SET "+column+" = ? WHERE seq = 2", value)
 				check := func(row outbox.Row) {
 					t.Helper()
-					if (row.Err != nil) != (row.Seq == 2) || row.Shard != 0 || row.Seq < 1 || string(row.Payload) != fmt.Sprint(row.Seq) {
+					if (row.Err != nil) != (row.Seq == 2) || row.Shard != 0 || row.Seq < 1 || string(row.Payload) != strconv.FormatInt(row.Seq, 10) {
 						t.Errorf("%+v", row)
 					}
 					if row.Err != nil && !strings.Contains(row.Err.Error(), "message 2 of shard 0 cannot be decoded: ") {

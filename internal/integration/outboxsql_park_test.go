@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func oneShard(t *testing.T, d sqliteDriver, n int) (*outboxDB, outbox.Lease) {
 	o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 	msgs := make([]outbox.Message, n)
 	for i := range msgs {
-		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(fmt.Sprint(i + 1))}
+		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(strconv.Itoa(i + 1))}
 	}
 	o.write(t, msgs...)
 	return o, o.lease(t, "a")[0]
@@ -213,7 +214,7 @@ func TestOutboxDueIsBoundedInBytes(t *testing.T) {
 		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 		var items []outbox.Outcome
 		for i := range int64(7) {
-			o.write(t, outbox.Message{Topic: "t", Key: fmt.Sprint(i % 2), Payload: make([]byte, outbox.MaxPayload)})
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i % 2)), Payload: make([]byte, outbox.MaxPayload)})
 			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Again})
 		}
 		l := o.lease(t, "a")[0]
@@ -251,8 +252,10 @@ func TestOutboxAnswersMayGetLost(t *testing.T) {
 				_, err := o.Lease(ctx, outbox.LeaseRequest{Owner: "a", TTL: time.Minute})
 				return err
 			},
-			"release": func(ctx context.Context, o *outboxDB, l outbox.Lease) error { return o.Release(ctx, "a", []outbox.Lease{l}) },
-			"leave":   func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Release(ctx, "a", nil) },
+			"release": func(ctx context.Context, o *outboxDB, l outbox.Lease) error {
+				return o.Release(ctx, "a", []outbox.Lease{l})
+			},
+			"leave": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Release(ctx, "a", nil) },
 			"ack": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
 				return o.Ack(ctx, []outbox.Ref{{Shard: 0, Seq: 4}})
 			},
@@ -321,23 +324,29 @@ func (o *outboxDB) dump(tb testing.TB) string {
 		`SELECT 'meta', value, name, '', 0, 0 FROM once_outbox_meta ORDER BY name`,
 		`SELECT 'sequence', seq, name, '', 0, 0 FROM sqlite_sequence ORDER BY name`,
 	} {
-		rows, err := o.db.QueryContext(tb.Context(), q)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for rows.Next() {
-			var table, text, more string
-			var a, c, e int64
-			if err := rows.Scan(&table, &a, &text, &more, &c, &e); err != nil {
-				tb.Fatal(err)
-			}
-			fmt.Fprintln(&b, table, a, text, more, c, e)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			tb.Fatal(err)
-		}
+		o.dumpTable(tb, &b, q)
 	}
 	return b.String()
+}
+
+func (o *outboxDB) dumpTable(tb testing.TB, b *strings.Builder, query string) {
+	tb.Helper()
+	rows, err := o.db.QueryContext(tb.Context(), query)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var table, text, more string
+		var a, c, e int64
+		if err := rows.Scan(&table, &a, &text, &more, &c, &e); err != nil {
+			tb.Fatal(err)
+		}
+		fmt.Fprintln(b, table, a, text, more, c, e)
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func TestOutboxArgumentsThatMakeNoSense(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func TestOutboxManyMessagesTakeFewStatements(t *testing.T) {
 		o.db = db
 		var msgs []outbox.Message
 		for i := range 450 {
-			m := outbox.Message{Topic: "t", Key: "k", Payload: []byte(fmt.Sprint(i))}
+			m := outbox.Message{Topic: "t", Key: "k", Payload: []byte(strconv.Itoa(i))}
 			if i%3 == 2 {
 				m.NotBefore = time.Now().Add(-time.Minute)
 			}

@@ -95,7 +95,7 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (r *report.
 	}
 	progress := newProgress(stderr)
 	r.Outcome, err = measure.Run(ctx, groups, measure.Config{
-		Callers: o.callers, Rounds: o.rounds, Time: o.time, Match: o.run.MatchString, Progress: progress.show,
+		Callers: o.callers, Rounds: o.rounds, Time: o.time, Limit: o.limit, Match: o.run.MatchString, Progress: progress.show,
 	})
 	progress.clear()
 	if err != nil {
@@ -106,7 +106,7 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (r *report.
 	case ctx.Err() != nil:
 		r.Stopped = "interrupted"
 	case r.Missing > 0:
-		r.Stopped = fmt.Sprintf("the time of %v was over (give more with --time, or measure less with --run)", o.time)
+		r.Stopped = fmt.Sprintf("stopped after %v (give more with --time, or measure less with --run)", o.limit)
 	}
 	return r, write(r, o, stdout, stderr)
 }
