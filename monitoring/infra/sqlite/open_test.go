@@ -149,7 +149,7 @@ func TestOpenEndsWithContext(t *testing.T) {
 
 // TestOpenAtOnce: replicas that start together make one file.
 func TestOpenAtOnce(t *testing.T) {
-	for range 10 {
+	for range 4 {
 		path := filepath.Join(t.TempDir(), "monitor.db")
 		var wg sync.WaitGroup
 		for range 6 {

@@ -145,7 +145,7 @@ func TestRunSweeps(t *testing.T) {
 		}
 		defer d.Close()
 		r := rule(t, "Down")
-		evaluate(t, monitor(t, d, "a", r), r, snap(time.Now().UTC(), false))
+		evaluate(t, monitor(t, d, "a", r), r, snap(time.Now().UTC().Add(time.Hour-minKeep), false))
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -153,11 +153,11 @@ func TestRunSweeps(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(minKeep - time.Hour)
+		time.Sleep(58 * time.Minute)
 		if n := count(t, d, `SELECT COUNT(*) FROM evaluation`); n != 1 {
 			t.Errorf("%d evaluations within Keep", n)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(5 * time.Minute)
 		if n := count(t, d, `SELECT COUNT(*) FROM evaluation`); n != 0 {
 			t.Errorf("%d evaluations after Keep", n)
 		}
