@@ -68,7 +68,8 @@ func (l *lane) up() bool {
 	was := l.open
 	l.open, l.probing = false, false
 	if was {
-		l.signal()
+		close(l.changed)
+		l.changed = make(chan struct{})
 	}
 	return was
 }
@@ -142,9 +143,6 @@ func (l *lane) stick(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stuck += n
-	if l.stuck == 0 {
-		l.signal()
-	}
 }
 
 func (l *lane) isOpen() bool {
@@ -157,9 +155,4 @@ func (l *lane) isStuck() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stuck > 0
-}
-
-func (l *lane) signal() {
-	close(l.changed)
-	l.changed = make(chan struct{})
 }

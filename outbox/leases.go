@@ -88,6 +88,7 @@ func (s *session) assign(leases []Lease, asked time.Time, start func(*worker)) (
 		id := workerID{lane: l.Lane, slot: l.Shard % s.config.Concurrency}
 		byWorker[id] = append(byWorker[id], l)
 	}
+	var fresh []*worker
 	for id := range byWorker {
 		if s.workers[id] != nil {
 			continue
@@ -97,10 +98,13 @@ func (s *session) assign(leases []Lease, asked time.Time, start func(*worker)) (
 		}
 		w := newWorker(s, s.lanes[id.lane])
 		s.workers[id] = w
-		start(w)
+		fresh = append(fresh, w)
 	}
 	for id, w := range s.workers {
 		lost += w.hold(byWorker[id], asked)
+	}
+	for _, w := range fresh {
+		start(w)
 	}
 	return lost
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ var errDown = errors.New("connection refused")
 type lanes struct {
 	mu                 sync.Mutex
 	down, up, deferred int
+	upAt               time.Time
 }
 
 func (l *lanes) hooks() outbox.Hooks {
@@ -32,7 +34,7 @@ func (l *lanes) hooks() outbox.Hooks {
 	}
 	return outbox.Hooks{
 		LaneDown: func(context.Context, uint8, error) { count(&l.down) },
-		LaneUp:   func(context.Context, uint8) { count(&l.up) },
+		LaneUp:   func(context.Context, uint8) { count(&l.up); l.upAt = time.Now() },
 		Deferred: func(context.Context, outbox.Delivery, error) { count(&l.deferred) },
 	}
 }
@@ -86,6 +88,9 @@ func TestOutbox27AnOutageSpendsNoAttempts(t *testing.T) {
 				}
 				to.answers(nil)
 				time.Sleep(time.Minute)
+				if all := to.seen(""); all[len(all)-1].at != l.upAt.Sub(to.start) {
+					t.Errorf("the last message went out at %v, the lane was up at %v: some workers slept on", all[len(all)-1].at, l.upAt.Sub(to.start))
+				}
 				for k := range 10 {
 					key := "k" + strconv.Itoa(k)
 					equal(t, key, to.took(key), names(key+"-", 10))
@@ -194,6 +199,62 @@ func TestMessagesThatLookLikeAnOutage(t *testing.T) {
 	}
 }
 
+// Others get through in the same batches as the message that looks like an outage, so the
+// lane never goes down. The first time, it has spent no attempt.
+func TestMessageThatLooksLikeAnOutageAmongOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad      error
+		attempts []int
+	}{
+		"Unavailable": {outbox.Unavailable(errDown), []int{1, 1, 2, 3}},
+		"timeout":     {errHang, []int{1, 1, 2, 2, 3, 3}}, // each time among others, then by itself
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := outboxtest.Memory{Shards: 1}
+				to := newDestination(func(d outbox.Delivery) error {
+					if string(d.Payload) == "bad" {
+						return c.bad
+					}
+					return nil
+				})
+				each := hangable(to)
+				p := publishFunc(func(ctx context.Context, batch []outbox.Delivery, errs []error) {
+					time.Sleep(200 * time.Millisecond)
+					var wg sync.WaitGroup
+					for i := range batch {
+						wg.Go(func() { each.Publish(ctx, batch[i:i+1], errs[i:i+1]) })
+					}
+					wg.Wait()
+				})
+				var l lanes
+				start(t, &m, p, outbox.RelayConfig{Policy: quick(3), Hooks: l.hooks(), LeaseTTL: 4 * time.Second})
+				for i := range 5000 {
+					if i == 100 {
+						write(t, &m, "bad", "bad", "follower")
+					}
+					write(t, &m, "", "good"+strconv.Itoa(i))
+					time.Sleep(20 * time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				if l.down != 0 {
+					t.Errorf("the lane went down %d times", l.down)
+				}
+				var numbers []int
+				for _, a := range to.seen("bad") {
+					numbers = append(numbers, a.number)
+				}
+				if !slices.Equal(numbers, c.attempts) {
+					t.Errorf("attempts %v, want %v", numbers, c.attempts)
+				}
+				if len(dead(t, &m)) != 1 || len(to.seen("follower")) != 1 {
+					t.Error("no dead letter, or its follower was not published")
+				}
+			})
+		})
+	}
+}
+
 func TestOutbox34PublisherPanics(t *testing.T) {
 	for name, die := range map[string]func(){
 		"panic":        func() { panic("ouch") },
@@ -268,7 +329,7 @@ func TestPublisherFuncPanics(t *testing.T) {
 
 func TestOutbox34PublisherThatIgnoresItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var m outboxtest.Memory
+		m := outboxtest.Memory{Shards: 1}
 		release := make(chan struct{})
 		to := newDestination(nil)
 		stuck := outbox.PublisherFunc(func(ctx context.Context, d outbox.Delivery) error {
@@ -294,9 +355,9 @@ func TestOutbox34PublisherThatIgnoresItsContext(t *testing.T) {
 
 		// It comes back when the call returns.
 		close(release)
-		time.Sleep(10 * time.Second)
+		time.Sleep(time.Second)
 		send(t, &m, outbox.Message{Topic: "t", Lane: 1, Key: "a", Payload: []byte("a1")})
-		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if n := len(to.seen("a1")); n != 1 {
 			t.Errorf("%d attempts in the lane that is free again", n)
 		}
