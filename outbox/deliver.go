@@ -87,9 +87,10 @@ func (w *worker) leftFor(batch []*item) time.Duration {
 
 // report is what came of one Publish call.
 type report struct {
-	errs []error // one a message
-	err  error   // *PanicError or errStuck: there are no errs
-	cut  bool    // the relay ended the call
+	errs  []error // one a message
+	err   error   // *PanicError or errStuck: there are no errs
+	cut   bool    // the relay ended the call
+	began int     // the lane's turn
 }
 
 // publish sends a batch.
@@ -100,7 +101,7 @@ func (w *worker) publish(p phases, batch []*item, timeout time.Duration) report 
 	}
 	ctx, cancel := context.WithTimeout(p.publish, timeout)
 	defer cancel()
-	start := time.Now()
+	start, began := time.Now(), w.lane.begin()
 	errs, err := send(ctx, w.publisher, deliveries, w.config.LeaseTTL/20, func() {
 		w.log(p.settle, slog.LevelWarn, "outbox: publisher returned late", slog.Duration("took", time.Since(start)))
 		w.lane.stick(-1)
@@ -109,7 +110,7 @@ func (w *worker) publish(p phases, batch []*item, timeout time.Duration) report 
 	if f := w.config.Hooks.Batch; f != nil {
 		f(p.settle, w.lane.number, len(batch), time.Since(start))
 	}
-	return report{errs: errs, err: err, cut: ctx.Err() != nil}
+	return report{errs: errs, err: err, cut: ctx.Err() != nil, began: began}
 }
 
 // misbehaved deals with a call that did not end as it should.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/once/outbox"
@@ -171,7 +172,7 @@ func TestOutbox11AStaleRelay(t *testing.T) {
 					DeadLettered: func(_ context.Context, d outbox.Delivery, _ error) { reported = append(reported, string(d.Payload)) },
 				}})
 				time.Sleep(time.Second)
-				stale.on(func(ctx context.Context, op string) error {
+				stale.on(func(_ context.Context, op string) error {
 					switch op { // reading goes on, everything else is cut off
 					case "lease", "ack", "park":
 						return errCut
@@ -335,6 +336,7 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 		write(t, m.Memory, "a", "a0")
 		time.Sleep(4910 * time.Millisecond)
 		m.on(func(context.Context, string) error { return errCut })
+		synctest.Wait()
 		if len(given) != 1 || given[0] != 7500*time.Millisecond || time.Since(started) > 5*time.Second {
 			t.Fatalf("%v", given)
 		}
@@ -347,6 +349,7 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 		time.Sleep(3 * time.Second) // 7.1s of 15s are left, of which a tenth is kept back
 		write(t, m.Memory, "a", "a1")
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if len(given) != 2 || given[1] > 5600*time.Millisecond || given[1] < 3*time.Second {
 			t.Errorf("%v", given)
 		}

@@ -18,9 +18,8 @@ type shard struct {
 	gone    bool // held by another now, or by nobody
 
 	// Of the worker alone:
-	low, after int64     // every message at or below is gone or parked: surely, and as far as was seen
-	from       int64     // where this round reads it from: one of the two
-	rescanned  time.Time // when it was last read from low
+	low  int64 // every message at or below is gone or parked, and none will appear
+	seen int64 // the highest message that was read
 }
 
 type workerID struct {

@@ -194,8 +194,8 @@ func (w *worker) lookAgain(at time.Time) {
 }
 
 // up tells the lane that something got through.
-func (w *worker) up(p phases) {
-	if !w.lane.up() {
+func (w *worker) up(p phases, began int) {
+	if !w.lane.up(began) {
 		return
 	}
 	w.log(p.settle, slog.LevelInfo, "outbox: destination is available again")
