@@ -1,8 +1,8 @@
 package integration_test
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,28 +31,36 @@ func TestOutboxPlans(t *testing.T) {
 				continue
 			}
 			seen[s.query] = true
-			rows, err := o.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.query, s.args...)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, s.query)
-			}
-			var plan []string
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-					t.Fatal(err)
-				}
-				plan = append(plan, "\t"+detail)
-			}
-			rows.Close()
-			t.Logf("%s %v\n%s", s.query, s.args, strings.Join(plan, "\n"))
-			for _, line := range plan {
+			for _, line := range o.plan(t, s) {
 				if m := scan.FindStringSubmatch(line); m != nil {
-					t.Errorf("walks through a table:%s\n%s", line, s.query)
+					t.Errorf("walks through a table: %s\n%s", line, s.query)
 				}
 			}
 		}
 	})
+}
+
+// plan returns how the engine runs a statement.
+func (o *outboxDB) plan(t *testing.T, s statement) []string {
+	t.Helper()
+	rows, err := o.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.query, s.args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.query)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 // everything calls every method of the store with messages for each of its branches.
@@ -60,7 +68,7 @@ func everything(t *testing.T, o *outboxDB) {
 	t.Helper()
 	var msgs []outbox.Message
 	for i := range 40 {
-		msgs = append(msgs, outbox.Message{Topic: "t", Key: fmt.Sprint(i % 4), Payload: []byte("x")})
+		msgs = append(msgs, outbox.Message{Topic: "t", Key: strconv.Itoa(i % 4), Payload: []byte("x")})
 	}
 	o.write(t, append(msgs, outbox.Message{Topic: "t", NotBefore: time.Now().Add(-time.Second)}, outbox.Message{Topic: "t", Lane: 3})...)
 	held := o.lease(t, "a", 9)

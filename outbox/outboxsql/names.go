@@ -3,6 +3,7 @@ package outboxsql
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -49,7 +50,7 @@ func (n names) replacements() []string {
 	bare := func(suffix string) string { return `"` + n.prefix + suffix + `"` }
 	pairs := []string{
 		"{hot.name}", n.prefix, "{sequence}", n.schema + "sqlite_sequence",
-		"{shards}", fmt.Sprint(n.shards), "{version}", fmt.Sprint(schemaVersion),
+		"{shards}", strconv.Itoa(n.shards), "{version}", strconv.Itoa(schemaVersion),
 		"{.hot}", bare(""), "{.cold}", bare("_parked"),
 		"{hot.index}", n.schema + bare("_by_shard"),
 	}

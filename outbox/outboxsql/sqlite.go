@@ -9,6 +9,8 @@ import "time"
 // table is empty. So a message becomes visible after all that have a lower Seq.
 func sqlite() engine {
 	const (
+		two    = `(?, ?)`
+		six    = `(?, ?, ?, ?, ?, ?)`
 		holds  = `msg_key <> '' AND not_before IS NULL AND state <> 2` // keeps later ones of its key waiting
 		since  = `COALESCE(not_before, created)`
 		values = `) AS v`
@@ -86,13 +88,13 @@ WHERE NOT EXISTS (SELECT 1 FROM {sequence} WHERE name = '{hot.name}')`,
 
 		insert: list{
 			`INSERT INTO {hot} (shard, msg_id, created, topic, msg_key, headers, payload)
-SELECT column1, column2, {now}, column3, column4, column5, column6 FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, `)
+SELECT column1, column2, {now}, column3, column4, column5, column6 FROM (VALUES `, six, `)
 WHERE (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
 		// The sequence of an AUTOINCREMENT column is a table like any other.
 		delay: list{
-			`INSERT INTO {cold} (seq, shard, state, attempts, due, not_before, msg_id, created, topic, msg_key, headers, payload)
-SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column6, v.column3, {now}, v.column4, v.column5, v.column7, v.column8 FROM (VALUES `,
+			`INSERT INTO {cold} (seq, shard, state, attempts, due, msg_id, created, topic, msg_key, headers, payload, not_before)
+SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column3, {now}, v.column4, v.column5, v.column7, v.column8, v.column6 FROM (VALUES `,
 			`(?, ?, ?, ?, ?, ?, ?, ?)`, values + `, {sequence} AS s
 WHERE s.name = '{hot.name}' AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
@@ -105,7 +107,7 @@ hot(shard) AS (SELECT MIN(shard) FROM {hot} UNION ALL
 cold(shard) AS (SELECT MIN(shard) FROM {cold} WHERE state = 0 UNION ALL
 	SELECT (SELECT MIN(shard) FROM {cold} WHERE state = 0 AND shard >= (cold.shard / {shards} + 1) * {shards}) FROM cold WHERE cold.shard IS NOT NULL)
 SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {shards} FROM cold WHERE shard IS NOT NULL`,
-		found:  list{`INSERT INTO {shard} (shard, lane) VALUES `, `(?, ?)`, ` ON CONFLICT (shard) DO NOTHING`},
+		found:  list{`INSERT INTO {shard} (shard, lane) VALUES `, two, ` ON CONFLICT (shard) DO NOTHING`},
 		held:   `SELECT shard, lane, COALESCE(owner, ''), epoch, until FROM {shard} ORDER BY shard`,
 		seats:  `SELECT lane, owner FROM {relay} WHERE until > ?`,
 		sit:    list{`INSERT INTO {relay} (lane, owner, until) VALUES `, `(?, ?, ?)`, ` ON CONFLICT (lane, owner) DO UPDATE SET until = excluded.until`},
@@ -116,7 +118,7 @@ SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {s
 		take:   list{`UPDATE {shard} SET owner = ?, until = ?, epoch = epoch + 1 WHERE shard IN (`, `?`, `)`},
 		unskip: `UPDATE {shard} SET owner = NULL WHERE owner = ? AND lane = ?`,
 		release: list{
-			`UPDATE {shard} SET owner = NULL WHERE owner = ? AND (shard, epoch) IN (VALUES `, `(?, ?)`, `)`,
+			`UPDATE {shard} SET owner = NULL WHERE owner = ? AND (shard, epoch) IN (VALUES `, two, `)`,
 		},
 		releaseAll: `UPDATE {shard} SET owner = NULL WHERE owner = ?`,
 
@@ -124,14 +126,14 @@ SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {s
 	WHERE c.shard = m.shard AND c.msg_key = m.msg_key AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2)
 FROM {hot} AS m WHERE m.shard = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`,
 		ack: list{
-			`DELETE FROM {hot} WHERE seq IN (SELECT h.seq FROM (VALUES `, `(?, ?)`, values + ` CROSS JOIN {hot} AS h
+			`DELETE FROM {hot} WHERE seq IN (SELECT h.seq FROM (VALUES `, two, values + ` CROSS JOIN {hot} AS h
 	ON h.seq = v.column2 AND h.shard = v.column1)`,
 		},
 		fence: `SELECT 1 FROM {shard} WHERE shard = ? AND epoch = ? AND owner IS NOT NULL`,
 		park: list{
 			`INSERT INTO {cold} (seq, shard, state, attempts, due, died, last_error, msg_id, created, topic, msg_key, headers, payload)
 SELECT m.seq, m.shard, v.column2, v.column3, v.column4, v.column5, v.column6,
-	m.msg_id, m.created, m.topic, m.msg_key, m.headers, m.payload FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, values + ` CROSS JOIN {hot} AS m
+	m.msg_id, m.created, m.topic, m.msg_key, m.headers, m.payload FROM (VALUES `, six, values + ` CROSS JOIN {hot} AS m
 	ON m.seq = v.column1 WHERE m.shard = ?`,
 		},
 		unhot: list{`DELETE FROM {hot} WHERE shard = ? AND seq IN (`, `?`, `)`},
@@ -143,7 +145,7 @@ SELECT m.seq, m.shard, v.column2, v.column3, v.column4, v.column5, v.column6,
 WHERE c.shard = ? AND c.state = 0 AND c.due <= {now} AND ` + first + `
 ORDER BY c.due LIMIT ?`,
 		followers: list{
-			`SELECT v.column1, f.seq, COALESCE(LENGTH(f.payload), 0), f.state <= 1 AND f.due <= {now} FROM (VALUES `, `(?, ?)`, values + `
+			`SELECT v.column1, f.seq, COALESCE(LENGTH(f.payload), 0), f.state <= 1 AND f.due <= {now} FROM (VALUES `, two, values + `
 CROSS JOIN {cold} AS f ON f.seq IN (SELECT c.seq FROM {cold} AS c
 	WHERE c.shard = ? AND c.msg_key = v.column1 AND c.seq > v.column2 AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2
 	ORDER BY c.seq LIMIT ?)
@@ -159,13 +161,13 @@ ORDER BY v.column1, f.seq`,
 		remove: list{`DELETE FROM {cold} WHERE shard = ? AND state <= 1 AND seq IN (`, `?`, `)`},
 		settle: list{
 			`UPDATE {cold} AS c SET state = v.column2, attempts = v.column3, due = v.column4, died = v.column5,
-	last_error = COALESCE(v.column6, c.last_error) FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, values + `
+	last_error = COALESCE(v.column6, c.last_error) FROM (VALUES `, six, values + `
 WHERE c.seq = v.column1 AND c.shard = ? AND c.state <= 1`,
 		},
 		wake: list{
 			`UPDATE {cold} SET state = 0 WHERE state = 1 AND seq IN (SELECT (SELECT MIN(c.seq) FROM {cold} AS c
 	WHERE c.shard = k.column1 AND c.msg_key = k.column2 AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2) FROM (VALUES `,
-			`(?, ?)`, `) AS k)`,
+			two, `) AS k)`,
 		},
 
 		stats: `SELECT
