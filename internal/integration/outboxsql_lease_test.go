@@ -260,3 +260,36 @@ func TestOutboxLeasesAreExclusive(t *testing.T) {
 		}
 	})
 }
+
+// TestOutboxRelaysWithoutShardsCount as long as they ask in time.
+func TestOutboxRelaysWithoutShardsCount(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 2})
+		surplus := func() (n int) {
+			for _, l := range o.lease(t, "a") {
+				if l.Surplus {
+					n++
+				}
+			}
+			return n
+		}
+		if n := surplus(); n != 0 {
+			t.Fatalf("alone, %d too many", n)
+		}
+		for _, ttl := range []time.Duration{time.Minute, time.Hour} {
+			if held, err := o.Lease(t.Context(), outbox.LeaseRequest{Owner: "b", TTL: ttl}); err != nil || len(held) != 0 {
+				t.Fatal(held, err)
+			}
+		}
+		for range 2 { // half an hour passes
+			exec(t, o.db, "UPDATE once_outbox_relay SET until = until - ? WHERE owner = 'b'", (29 * time.Minute).Microseconds())
+			if n := surplus(); n != 1 {
+				t.Errorf("with another, %d too many, want 1", n)
+			}
+		}
+		exec(t, o.db, "UPDATE once_outbox_relay SET until = until - ? WHERE owner = 'b'", (29 * time.Minute).Microseconds())
+		if n := surplus(); n != 0 {
+			t.Errorf("after the other has gone, %d too many", n)
+		}
+	})
+}
