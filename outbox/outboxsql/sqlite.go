@@ -75,8 +75,8 @@ func sqlite() engine {
 	name  TEXT    NOT NULL PRIMARY KEY,
 	value INTEGER NOT NULL
 ) WITHOUT ROWID`,
-			`INSERT INTO {sequence} (name, seq) SELECT '{hot.name}', 0
-WHERE NOT EXISTS (SELECT 1 FROM {sequence} WHERE name = '{hot.name}')`,
+			`INSERT INTO {sequence} (name, seq) SELECT name, 0 FROM {master}
+WHERE type = 'table' AND {named} AND NOT EXISTS (SELECT 1 FROM {sequence} WHERE {named})`,
 			`INSERT INTO {meta} (name, value) VALUES ('shards', {shards}) ON CONFLICT (name) DO NOTHING`,
 			`INSERT INTO {meta} (name, value) VALUES ('version', {version}) ON CONFLICT (name) DO NOTHING`,
 		},
@@ -96,10 +96,10 @@ WHERE (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 			`INSERT INTO {cold} (seq, shard, state, attempts, due, msg_id, created, topic, msg_key, headers, payload, not_before)
 SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column3, {now}, v.column4, v.column5, v.column7, v.column8, v.column6 FROM (VALUES `,
 			`(?, ?, ?, ?, ?, ?, ?, ?)`, values + `, {sequence} AS s
-WHERE s.name = '{hot.name}' AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
+WHERE s.{named} AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
-		draw:  `UPDATE {sequence} SET seq = seq + ? WHERE name = '{hot.name}'`,
-		pulse: `SELECT seq FROM {sequence} WHERE name = '{hot.name}'`,
+		draw:  `UPDATE {sequence} SET seq = seq + ? WHERE {named}`,
+		pulse: `SELECT seq FROM {sequence} WHERE {named}`,
 
 		// From lane to lane by the index, not row by row.
 		lanes: `WITH RECURSIVE
