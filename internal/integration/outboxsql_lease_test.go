@@ -220,8 +220,7 @@ func TestOutboxLeasesAreExclusive(t *testing.T) {
 		holders := map[key]string{}
 		var wg sync.WaitGroup
 		for _, owner := range []string{"a", "b", "c", "d"} {
-			db := d.at(t, first.path, "_txlock=deferred")
-			s, err := outboxsql.New(db, outboxsql.SQLite, outboxsql.Config{})
+			s, err := outboxsql.New(d.deferred(t, first.path), outboxsql.SQLite, outboxsql.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -290,6 +289,9 @@ func TestOutboxRelaysWithoutShardsCount(t *testing.T) {
 		exec(t, o.db, "UPDATE once_outbox_relay SET until = until - ? WHERE owner = 'b'", (29 * time.Minute).Microseconds())
 		if n := surplus(); n != 0 {
 			t.Errorf("after the other has gone, %d too many", n)
+		}
+		if n := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_relay"); n != 1 {
+			t.Errorf("%d relays are kept in mind", n)
 		}
 	})
 }
