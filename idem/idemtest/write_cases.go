@@ -122,13 +122,13 @@ func (c *C) takenOver(key idem.Key) (stale, now idem.Lease) {
 
 func s22(c *C) {
 	stale, now := c.takenOver("k")
-	c.renew(now, long, &idem.Progress{Seq: 1, Data: []byte("new")})
+	c.renew(now, long, &idem.Progress{Seq: 1, Data: []byte("successor")})
 	c.lost("renewal by the stale holder", c.store.Renew(c.ctx, stale, time.Millisecond, &idem.Progress{Seq: 9, Data: []byte("stale")}))
 	if rec := c.want("a claim after it", claimOf("k"), idem.InFlight); rec.Lease != now || rec.Left <= long/2 {
 		c.Errorf("the stale holder changed the record: %+v", rec)
 	}
 	c.release(now, idem.DispositionRetry)
-	if rec := c.want("the next attempt", claimOf("k"), idem.Acquired); string(rec.Progress.Data) != "new" {
+	if rec := c.want("the next attempt", claimOf("k"), idem.Acquired); string(rec.Progress.Data) != "successor" {
 		c.Errorf("progress %q, want the new holder's", rec.Progress.Data)
 	}
 }
@@ -376,7 +376,7 @@ func s34(c *C) {
 	cl.Fingerprint = []byte("f")
 	l := c.want("first claim", cl, idem.Acquired).Lease
 	c.release(l, idem.DispositionRetry)
-	won := c.winner(racers, claimOf("k"))
+	won := c.winner(claimOf("k"))
 	if won.Lease.Attempt != 2 || won.Lease.Fence <= l.Fence {
 		c.Errorf("attempt %d, fence %d; want attempt 2 and more than %d", won.Lease.Attempt, won.Lease.Fence, l.Fence)
 	}
