@@ -149,6 +149,23 @@ func TestMemoryAccountsForEveryByte(t *testing.T) {
 	})
 }
 
+// What has ended makes room for what comes, without a sweep and without being full.
+func TestMemoryDoesNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &idem.Memory{MaxEntries: -1, MaxBytes: -1}
+		for i := range 20000 {
+			if _, err := claim(t, m, idem.NewKey("k", strconv.Itoa(i)), time.Second); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n, err := m.Sweep(t.Context(), 1<<20); err != nil || n > 2000 {
+			t.Errorf("%d ended records were kept (%v), about 1000 lived at a time", n, err)
+		}
+	})
+}
+
 func TestMemoryBoundsHoldUnderConcurrency(t *testing.T) {
 	const limit = 500
 	m := &idem.Memory{MaxEntries: limit}
