@@ -17,6 +17,9 @@ TESTFLAGS ?=
 # What make bench runs, as in: make bench BENCH=Claim
 BENCH ?= .
 
+# How often make chaos kills.
+KILLS ?= 50
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -59,6 +62,10 @@ smoke: ## run each benchmark once, to see that it works
 .PHONY: demo
 demo: ## run the monitor while things are made to fail; ends with PASS or FAIL
 	go run ./monitoring/cmd/monitor demo
+
+.PHONY: chaos
+chaos: ## kill replicas of the monitor at random moments, 50 times: make chaos KILLS=200
+	go run ./monitoring/cmd/monitor chaos --kills $(KILLS)
 
 .PHONY: tidy
 tidy: ## check that go.mod and go.sum of every module are tidy (go mod tidy in that folder mends it)

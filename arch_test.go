@@ -44,6 +44,7 @@ func arrows() map[string][]string {
 		"outbox/outboxsql":      {"outbox"},
 		"outbox/outboxhttp":     {"outbox", "retry"},
 		"httpmw":                {"idem", "retry"},
+		"internal/docscheck":    nil,
 		"internal/testservices": nil,
 	}
 }
@@ -70,6 +71,7 @@ func layers() []layer {
 	return []layer{
 		{prefix: "domain", siblings: true},
 		{prefix: "app", siblings: true},
+		{prefix: "yamldoc"},
 		{prefix: "infra"}, // one technology each: they do not know each other
 		{prefix: "web"},
 		{prefix: "cmd", siblings: true},

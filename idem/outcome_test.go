@@ -177,12 +177,14 @@ func TestACrashedRunIsRepeatedWithTheSameSubKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &idem.Memory{}
 		g := newGuard(t, m, idem.Config{})
-		var before, after idem.Attempt
+		var after idem.Attempt
+		first := make(chan idem.Attempt, 1)
 		never := make(chan struct{})
 		dies := newGuard(t, &faulty{inner: m, renew: deaf(always, time.Hour), release: until(never)}, idem.Config{Lease: time.Second})
 		go func() {
 			_ = idem.Do(t.Context(), dies, "k", func(ctx context.Context) error {
-				before, _ = idem.Current(ctx)
+				a, _ := idem.Current(ctx)
+				first <- a
 				<-never
 				return errBroken
 			})
@@ -191,6 +193,7 @@ func TestACrashedRunIsRepeatedWithTheSameSubKeys(t *testing.T) {
 		if err := idem.Do(t.Context(), g, "k", func(ctx context.Context) error { after, _ = idem.Current(ctx); return nil }); err != nil {
 			t.Fatal(err)
 		}
+		before := <-first
 		if before.Number != 1 || after.Number != 2 || after.Fence <= before.Fence || before.Key != "k" || after.Key != "k" {
 			t.Errorf("attempts %+v and %+v; want 1 and 2, and a higher fence", before, after)
 		}

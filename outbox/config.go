@@ -156,7 +156,7 @@ func (c RelayConfig) withDefaults() (RelayConfig, error) {
 }
 
 // skip returns the lanes that are not served.
-func (c *RelayConfig) skip() []uint8 {
+func (c RelayConfig) skip() []uint8 {
 	if c.Lanes == nil {
 		return nil
 	}
@@ -188,7 +188,9 @@ func patient(p *retry.Policy) *retry.Policy {
 	if c.Classify == nil {
 		c.Classify = func(err error) retry.Verdict {
 			v := retry.Classify(err)
-			v.Class = retry.Ambiguous // markers overrule
+			if v.Class == retry.Permanent {
+				v.Class = retry.Ambiguous // markers overrule
+			}
 			return v
 		}
 	}
@@ -211,5 +213,6 @@ func (s *daySchedule) NextBackOff() time.Duration {
 
 // jitter returns d, shorter or longer by at most the share.
 func jitter(d time.Duration, share float64) time.Duration {
-	return d + time.Duration((2*mathrand.Float64()-1)*share*float64(d))
+	spread := time.Duration(share * float64(d))
+	return d - spread + mathrand.N(2*spread+1)
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,10 +17,13 @@ type lane struct {
 	probing bool          // one worker is trying
 	next    time.Time     // of the next probe
 	stuck   int           // publish calls that ignore their context
-	suspect Ref           // the message that opened the breaker by itself
+	accused []Ref         // the latest messages that looked as if the destination were down
 	single  int           // so many messages are sent one by one, to find which one opens it
 	changed chan struct{} // closed when the lane may be served again
 }
+
+// maxAccused is how many messages a lane remembers.
+const maxAccused = 64
 
 type passage uint8
 
@@ -78,7 +82,7 @@ func (l *lane) down(now time.Time, after time.Duration, suspects []Ref) bool {
 	switch {
 	case !was: // a probe says nothing about a message
 	case len(suspects) == 1:
-		l.suspect = suspects[0]
+		l.remember(suspects[0])
 	case len(suspects) > 1:
 		l.single = len(suspects)
 	}
@@ -89,12 +93,30 @@ func (l *lane) down(now time.Time, after time.Duration, suspects []Ref) bool {
 	return was
 }
 
-// blames says whether the message has opened the breaker before, and others have shut it
-// again since: so it is the message's fault.
+// accuse remembers a message that failed as if the destination were down, while others got
+// through.
+func (l *lane) accuse(r Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remember(r)
+}
+
+func (l *lane) remember(r Ref) {
+	if slices.Contains(l.accused, r) {
+		return
+	}
+	if len(l.accused) == maxAccused {
+		l.accused = slices.Delete(l.accused, 0, 1)
+	}
+	l.accused = append(l.accused, r)
+}
+
+// blames says whether the message has failed as if the destination were down before, and
+// others have got through since: so it is the message's fault.
 func (l *lane) blames(r Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.open && l.suspect == r
+	return !l.open && slices.Contains(l.accused, r)
 }
 
 // alone says whether the next message is to be sent by itself.
@@ -108,7 +130,7 @@ func (l *lane) alone() bool {
 	return true
 }
 
-// pause gives a probe back that found nothing to send.
+// pause gives a probe back that proved nothing.
 func (l *lane) pause() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -143,7 +143,8 @@ type AttemptLog interface {
 	// Begin records that an attempt is about to start and returns a handle for End. An
 	// attempt that never ends was cut off: its replica was killed, or lost the database.
 	Begin(ctx context.Context, a Attempt) (id int64, err error)
-	// End records how the attempt ended.
+	// End records how the attempt ended. It may be called again with more, such as the
+	// wait before the next attempt: the latest call stands.
 	End(ctx context.Context, id int64, e AttemptEnd) error
 }
 

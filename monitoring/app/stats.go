@@ -51,3 +51,12 @@ func (m *Monitor) Stats() Stats {
 	}
 	return s
 }
+
+// DeliveryCount counts what one replica did for one sink since it started.
+type DeliveryCount struct {
+	Sink      string
+	Delivered int64   // attempts after which the sink has the message
+	Failed    int64   // attempts that failed
+	Dead      int64   // messages given up
+	Seconds   float64 // all attempts together
+}
