@@ -245,7 +245,7 @@ func TestPing(t *testing.T) {
 // TestSlotsReadBack guards the form of times on disk.
 func TestSlotsReadBack(t *testing.T) {
 	for _, want := range []time.Time{{}, at(0), at(0).Add(time.Nanosecond), time.Date(1969, 1, 1, 0, 0, 0, 1, time.UTC)} {
-		if got := decodeTime(encodeTime(want)); got != want { //nolint:staticcheck // the same representation, not only the same instant
+		if got := decodeTime(encodeTime(want)); got != want {
 			t.Errorf("%v becomes %v", want, got)
 		}
 	}
