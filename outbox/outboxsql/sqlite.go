@@ -98,7 +98,8 @@ SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column3, {now}, v.column
 			`(?, ?, ?, ?, ?, ?, ?, ?)`, values + `, {sequence} AS s
 WHERE s.name = '{hot.name}' AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
-		draw: `UPDATE {sequence} SET seq = seq + ? WHERE name = '{hot.name}'`,
+		draw:  `UPDATE {sequence} SET seq = seq + ? WHERE name = '{hot.name}'`,
+		pulse: `SELECT seq FROM {sequence} WHERE name = '{hot.name}'`,
 
 		// From lane to lane by the index, not row by row.
 		lanes: `WITH RECURSIVE
