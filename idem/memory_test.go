@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,7 +105,7 @@ func TestMemoryAccountsForEveryByte(t *testing.T) {
 			var leases []idem.Lease
 			for i := range 150 {
 				rec, err := m.Claim(t.Context(), idem.Claim{
-					Key: idem.NewKey("k", fmt.Sprint(i)), Token: uuid.New(), Lease: time.Minute, Keep: time.Hour, Fingerprint: make([]byte, rng.IntN(100)),
+					Key: idem.NewKey("k", strconv.Itoa(i)), Token: uuid.New(), Lease: time.Minute, Keep: time.Hour, Fingerprint: make([]byte, rng.IntN(100)),
 				})
 				if err == nil && rec.State == idem.Acquired {
 					leases = append(leases, rec.Lease)
@@ -159,7 +160,7 @@ func TestMemoryBoundsHoldUnderConcurrency(t *testing.T) {
 				if i%2 == 0 {
 					keep = time.Hour
 				}
-				rec, err := claim(t, m, idem.NewKey("k", fmt.Sprint(w), fmt.Sprint(i)), keep)
+				rec, err := claim(t, m, idem.NewKey("k", strconv.Itoa(w), strconv.Itoa(i)), keep)
 				if err != nil && !errors.Is(err, idem.ErrFull) {
 					t.Error(err)
 				}

@@ -383,7 +383,7 @@ func TestResultsOfEveryKind(t *testing.T) {
 	g := newGuard(t, &idem.Memory{}, idem.Config{})
 	replays(t, g, "struct", receipt{"r", []int{1, 2}}, func(a, b receipt) bool { return a.ID == b.ID && slices.Equal(a.Lines, b.Lines) })
 	replays(t, g, "pointer", &receipt{ID: "r"}, func(a, b *receipt) bool { return a.ID == b.ID })
-	replays(t, g, "nil pointer", (*receipt)(nil), func(a, b *receipt) bool { return b == nil })
+	replays(t, g, "nil pointer", (*receipt)(nil), func(_, b *receipt) bool { return b == nil })
 	replays(t, g, "bytes", []byte{0, 255}, slices.Equal[[]byte])
 	replays(t, g, "no bytes", []byte(nil), func(_, b []byte) bool { return len(b) == 0 })
 	replays(t, g, "nothing", struct{}{}, func(_, _ struct{}) bool { return true })
