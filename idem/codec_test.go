@@ -70,9 +70,14 @@ func FuzzRecordedErrorComesBack(f *testing.F) {
 
 // valid is s as JSON can carry it.
 func valid(s string) string {
-	b, _ := json.Marshal(s)
+	b, err := json.Marshal(s)
 	var back string
-	_ = json.Unmarshal(b, &back)
+	if err == nil {
+		err = json.Unmarshal(b, &back)
+	}
+	if err != nil {
+		panic(err)
+	}
 	return back
 }
 

@@ -125,10 +125,10 @@ func ExampleWithWait() {
 		return
 	}
 	began, done := make(chan struct{}), make(chan struct{})
-	slow := func(context.Context) (string, error) {
+	slow := func(ctx context.Context) (string, error) {
 		close(began)
 		<-done
-		return "report", nil
+		return "report", ctx.Err()
 	}
 	go func() { _, _ = idem.DoValue(ctx, guard, "report", slow) }()
 	<-began
@@ -186,6 +186,7 @@ func ExampleDoTx() {
 		})
 	}
 	_ = transfer
+	// Output:
 }
 
 // JoinTx is for a transaction that is already open, and that its owner commits.
@@ -209,4 +210,5 @@ func ExampleJoinTx() {
 		return tx.Commit()
 	}
 	_ = ship
+	// Output:
 }

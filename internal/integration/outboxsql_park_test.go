@@ -125,6 +125,21 @@ func TestOutboxBlockedKeyWaitsForTheOperator(t *testing.T) {
 	})
 }
 
+// TestOutboxDeadStaysDead: whoever settles a message that is dead by now is late.
+func TestOutboxDeadStaysDead(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o, l := oneShard(t, d, 2)
+		o.park(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Block, Attempts: 2, Err: "no"}, outbox.Outcome{Seq: 2, Fate: outbox.Dead})
+		want := o.dump(t)
+		for _, fate := range []outbox.Fate{outbox.Published, outbox.Again, outbox.Dead, outbox.Block} {
+			o.settle(t, l, outbox.Outcome{Seq: 1, Fate: fate, Attempts: 7, Err: "late"}, outbox.Outcome{Seq: 2, Fate: fate})
+			if got := o.dump(t); got != want {
+				t.Errorf("fate %d:\n%s\nwant\n%s", fate, got, want)
+			}
+		}
+	})
+}
+
 func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o, l := oneShard(t, d, 4)

@@ -60,6 +60,12 @@ func TestOutboxSchemaIsWhatMigrateRuns(t *testing.T) {
 		if err := o.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
+		// Names are the same in whatever case, and so are the Seqs.
+		same := openOutbox(t, d, path, outboxsql.Config{Prefix: "BOX", Shards: 3})
+		same.write(t, outbox.Message{Topic: "t", NotBefore: time.Now().Add(-time.Hour)}, outbox.Message{Topic: "t"})
+		if due := same.due(t, same.lease(t, "a")); len(due) != 1 || due[0].Seq != 3 {
+			t.Errorf("due: %v", due)
+		}
 		// Two outboxes in one database have nothing to do with each other.
 		other := openOutbox(t, d, path, outboxsql.Config{})
 		if held := other.lease(t, "a"); len(held) != 8 || len(other.fetch(t, held)) != 0 {
