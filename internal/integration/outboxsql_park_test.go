@@ -198,6 +198,9 @@ func TestOutboxManyFollowers(t *testing.T) {
 		o.park(t, l, items...)
 		o.park(t, l, outbox.Outcome{Seq: n + 1, Fate: outbox.Again}, outbox.Outcome{Seq: n + 2, Fate: outbox.Again})
 		o.wantDue(t, l, n+1, n+2)
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 0"); c != 3 {
+			t.Errorf("Due has to look at %d messages, want only those with nobody ahead", c)
+		}
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Attempts: 2})
 		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 700)
 		if err != nil || len(rows) != 700 {
