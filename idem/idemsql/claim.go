@@ -33,14 +33,14 @@ func (s *records) Claim(ctx context.Context, c idem.Claim) (idem.Record, error) 
 		}
 		state, statement := s.decide(r, c)
 		if state != idem.Acquired {
-			return r.record(c.Key, state)
+			return r.record(c.Key, state), nil
 		}
 		r, err = s.take(ctx, statement, r, c)
 		if err != nil {
 			return idem.Record{}, s.e.failed("claim", err)
 		}
 		if r != nil {
-			return r.record(c.Key, idem.Acquired)
+			return r.record(c.Key, idem.Acquired), nil
 		}
 		from = s.write // the reader may lag behind
 	}

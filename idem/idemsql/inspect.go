@@ -2,7 +2,6 @@ package idemsql
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -23,9 +22,9 @@ func (s *Store) Get(ctx context.Context, key idem.Key) (idem.Record, error) {
 	if !r.live() {
 		return idem.Record{}, nil
 	}
-	rec, err := r.record(key, r.state())
+	rec := r.record(key, r.state())
 	rec.Progress = idem.Progress{Seq: r.progressSeq, Data: r.progress}
-	return rec, err
+	return rec, nil
 }
 
 // List implements [idem.Inspector].
@@ -46,14 +45,11 @@ func (s *Store) List(ctx context.Context, q idem.Query) (_ []idem.Record, err er
 	var found []idem.Record
 	for rows.Next() {
 		r := row{tick: s.e.tick.Microseconds()}
-		var key sql.RawBytes
-		if err := rows.Scan(r.dest(&key)...); err != nil {
+		var key []byte
+		if err := r.scan(rows, &key); err != nil {
 			return nil, s.e.failed("list", err)
 		}
-		rec, err := r.record(idem.Key(key), r.state())
-		if err != nil {
-			return nil, err
-		}
+		rec := r.record(idem.Key(key), r.state())
 		rec.Result, rec.Progress = nil, idem.Progress{}
 		found = append(found, rec)
 	}
@@ -105,12 +101,9 @@ func (s *Store) Resolve(ctx context.Context, key idem.Key, result []byte, keep t
 		}
 		switch state := r.state(); state {
 		case idem.Done:
-			return r.record(key, state)
+			return r.record(key, state), nil
 		case idem.InFlight:
-			rec, err := r.record(key, state)
-			if err != nil {
-				return rec, err
-			}
+			rec := r.record(key, state)
 			return rec, &idem.InFlightError{RetryAfter: rec.Left}
 		}
 		r, err = s.one(ctx, s.write, s.e.resolve, noMore,
@@ -120,7 +113,7 @@ func (s *Store) Resolve(ctx context.Context, key idem.Key, result []byte, keep t
 		}
 		if r != nil {
 			r.result = result
-			return r.record(key, idem.Done)
+			return r.record(key, idem.Done), nil
 		}
 	}
 	return idem.Record{}, &unchangedError{s.e.failed("resolve", errBusyKey)}

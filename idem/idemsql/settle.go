@@ -46,7 +46,7 @@ func (s *records) Complete(ctx context.Context, l idem.Lease, result []byte, kee
 	}
 	if r != nil {
 		r.result = result
-		return r.record(l.Key, idem.Done)
+		return r.record(l.Key, idem.Done), nil
 	}
 	r, err = s.get(ctx, s.write, l.Key)
 	switch {
@@ -55,11 +55,11 @@ func (s *records) Complete(ctx context.Context, l idem.Lease, result []byte, kee
 	case !r.live():
 		return idem.Record{}, idem.ErrLeaseLost
 	}
-	rec, err := r.record(l.Key, r.state())
-	if err == nil && (rec.State != idem.Done || !r.heldBy(l)) {
-		err = idem.ErrLeaseLost
+	rec := r.record(l.Key, r.state())
+	if rec.State != idem.Done || !r.heldBy(l) {
+		return rec, idem.ErrLeaseLost
 	}
-	return rec, err
+	return rec, nil
 }
 
 // Release implements [idem.Store].

@@ -3,6 +3,7 @@ package idemtest
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -30,7 +31,9 @@ func claimCases() []kitCase {
 		{"S14 prefixes", "A key that begins with another key is another key.", s14},
 		{"S15 cancelled claim", "An error leaves a claim unknown; repeating it with the same token settles it.", s15},
 		{"S16 everything repeated", "Every method is safe to repeat with the same token after a lost acknowledgement.", s16},
+		{"S17 replays write nothing", "A replay writes nothing.", s17},
 		{"S40 short lease", "A lease of less than a second ends, and not before its time.", s40},
+		{"S41 longest times", "A lease, a renewal and a retention of any length are taken; longer than the store can count is as long as it can.", s41Longest},
 		{"S41 lease longer than keep", "A record that is never completed lives at least as long as its lease.", s41},
 	}
 }
@@ -398,6 +401,58 @@ func s16(c *C) {
 		for range 3 {
 			c.release(l, d)
 		}
+	}
+}
+
+func s17(c *C) {
+	if c.opt.writes == nil {
+		c.Skipf("the option Writes does not say how to count")
+	}
+	cl := claimOf("k")
+	cl.Fingerprint = []byte("f")
+	c.complete(c.want("first claim", cl, idem.Acquired).Lease, []byte("r"))
+	count := func() int64 {
+		n, err := c.opt.writes(c.ctx, c.store)
+		if err != nil {
+			c.Fatalf("count writes: %v", err)
+		}
+		return n
+	}
+	before := count()
+	for range 3 {
+		again := cl
+		again.Token = newToken()
+		c.want("replay", again, idem.Done)
+	}
+	if after := count(); after != before {
+		c.Errorf("three replays wrote: %d before, %d after", before, after)
+	}
+	c.acquire("another")
+	if count() == before {
+		c.Errorf("a claim of a new key is not counted: the option Writes does not count what it should")
+	}
+}
+
+func s41Longest(c *C) {
+	const forever = math.MaxInt64
+	cl := claimOf("k")
+	cl.Lease, cl.Keep = forever, forever
+	l := c.want("first claim", cl, idem.Acquired).Lease
+	c.want("a claim after it", claimOf("k"), idem.InFlight)
+	c.renew(l, forever, nil)
+	c.want("a claim after the renewal", claimOf("k"), idem.InFlight)
+	if _, err := c.store.Complete(c.ctx, l, []byte("r"), forever); err != nil {
+		c.Fatalf("complete: %v", err)
+	}
+	if rec := c.replays("after completion", "k", []byte("r")); rec.Left < 365*24*time.Hour {
+		c.Errorf("%v of the retention left, want as much as can be counted", rec.Left)
+	}
+	c.release(c.acquire("held"), idem.DispositionHold)
+	if i, ok := c.store.(idem.Inspector); ok {
+		if rec, err := i.Resolve(c.ctx, "held", []byte("r"), forever); err != nil || rec.State != idem.Done {
+			c.Errorf("Resolve: %v, %v", rec.State, err)
+		}
+		c.replays("after Resolve", "held", []byte("r"))
 	}
 }
 

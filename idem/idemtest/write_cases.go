@@ -30,6 +30,9 @@ func s18(c *C) {
 		if err := c.store.Renew(c.ctx, l, 2*lease, nil); err != nil {
 			c.Fatalf("renew: %v", err)
 		}
+		if rec := c.claim(claimOf(cl.Key)); rec.Left > 2*lease+c.opt.margin {
+			c.Errorf("%v left of a lease renewed for %v", rec.Left, 2*lease)
+		}
 		c.sleep(lease) // the first lease is over
 		rec := c.claim(claimOf(cl.Key))
 		if time.Since(sent) >= 2*lease {

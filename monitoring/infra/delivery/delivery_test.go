@@ -31,6 +31,7 @@ type attemptLog struct {
 	ended  map[int64][]app.AttemptEnd
 	broken error
 	hang   chan struct{} // calls wait for it, whatever their context says
+	slow   time.Duration // how long an End without a wait takes
 }
 
 func (l *attemptLog) Begin(_ context.Context, a app.Attempt) (int64, error) {
@@ -46,12 +47,21 @@ func (l *attemptLog) Begin(_ context.Context, a app.Attempt) (int64, error) {
 	return int64(len(l.begun)), nil
 }
 
-func (l *attemptLog) End(_ context.Context, id int64, e app.AttemptEnd) error {
+func (l *attemptLog) End(ctx context.Context, id int64, e app.AttemptEnd) error {
 	if l.hang != nil {
 		<-l.hang
 	}
 	l.mu.Lock()
+	slow := l.slow
+	l.mu.Unlock()
+	if e.Wait == 0 {
+		time.Sleep(slow)
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if l.broken != nil {
 		return l.broken
 	}
@@ -387,6 +397,30 @@ func TestLogThatHangsDelaysNothingBeyondTheContext(t *testing.T) {
 			t.Errorf("err %v, delivered %d, took %v; want one, after the log's second", errs[0], delivered, took)
 		}
 		close(log.hang)
+	})
+}
+
+// What the hook knows must not be overwritten by a slow write of what was known before.
+func TestTheHookHasTheLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := attemptLog{slow: 500 * time.Millisecond}
+		next := outbox.PublisherFunc(func(ctx context.Context, _ outbox.Delivery) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		p := delivery.New(next, &log, "a", nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		batch, errs := []outbox.Delivery{{Message: message("hook", "")}}, make([]error, 1)
+		start := time.Now()
+		p.Publish(ctx, batch, errs)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("Publish took %v, want no longer than its context", took)
+		}
+		p.Hooks().Failed(t.Context(), batch[0], errs[0], 7*time.Second)
+		if e := log.last(1); e.Wait != 7*time.Second || len(log.ended[1]) != 2 {
+			t.Errorf("ends = %+v, want the one with the wait last", log.ended[1])
+		}
 	})
 }
 
