@@ -226,6 +226,29 @@ func TestOutboxManyFollowers(t *testing.T) {
 	})
 }
 
+// TestOutboxDueIsFair: what is left after the heads is shared among their keys.
+func TestOutboxDueIsFair(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
+		var items []outbox.Outcome
+		for i := range int64(30) {
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i / 10))})
+			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Behind})
+		}
+		l := o.lease(t, "a")[0]
+		o.park(t, l, items...)
+		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := seqsOf(rows)
+		slices.Sort(got)
+		if want := []int64{1, 2, 3, 11, 12, 13, 21, 22, 23}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 // TestOutboxDueIsBoundedInBytes: a read of large messages ends early, but never without one.
 func TestOutboxDueIsBoundedInBytes(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
