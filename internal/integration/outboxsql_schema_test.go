@@ -74,6 +74,30 @@ func TestOutboxSchemaIsWhatMigrateRuns(t *testing.T) {
 	})
 }
 
+func TestOutboxInAnAttachedFile(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		db, path := d.file(t)
+		db.SetMaxOpenConns(1)
+		exec(t, db, "ATTACH ? AS side", path+"-side")
+		o := &outboxDB{db: db}
+		c := outboxsql.Config{Prefix: "side.box", Shards: 2}
+		var err error
+		if o.Store, err = outboxsql.New(db, outboxsql.SQLite, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if o.writer, err = outboxsql.NewWriter(outboxsql.SQLite, c); err != nil {
+			t.Fatal(err)
+		}
+		everything(t, o)
+		if n := count(t, db, "SELECT COUNT(*) FROM main.sqlite_master"); n != 0 {
+			t.Errorf("%d objects are in the main file", n)
+		}
+	})
+}
+
 func TestOutboxTablesOfAnotherMaking(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o := openOutbox(t, d, "", outboxsql.Config{Shards: 8})

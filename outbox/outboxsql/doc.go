@@ -19,7 +19,23 @@
 // Where a process writes a lot, a pool of one connection for writing and another pool as
 // [Config].Reader spare the writers from competing for the file.
 //
-// # Writing
+// # Writing and relaying
+//
+//	tx, err := db.BeginTx(ctx, nil)
+//	...
+//	_, err = tx.ExecContext(ctx, `INSERT INTO orders (id) VALUES (?)`, order)
+//	...
+//	err = writer.Write(ctx, tx, outbox.Message{Topic: "order.placed", Key: order, Payload: body})
+//	...
+//	err = tx.Commit()
+//
+// and, in the same program or in another one:
+//
+//	store, err := outboxsql.New(db, outboxsql.SQLite, outboxsql.Config{})
+//	...
+//	relay, err := outbox.NewRelay(store, publisher, outbox.RelayConfig{})
+//	...
+//	err = relay.Run(ctx)
 //
 // [Writer.Write] takes the transaction of the effect that a message tells of. A *sql.DB is
 // no [Tx], so that passing one does not compile. A transaction's messages become visible

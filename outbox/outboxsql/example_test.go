@@ -1,48 +1,35 @@
 package outboxsql_test
 
 import (
-	"context"
-	"database/sql"
-	"log/slog"
+	"fmt"
+	"strings"
 
-	"example.com/once/outbox"
 	"example.com/once/outbox/outboxsql"
 )
 
-// An order and the message that tells of it are committed together, or not at all.
-func ExampleWriter_Write() {
-	placeOrder := func(ctx context.Context, db *sql.DB, w *outboxsql.Writer, order string) error {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO orders (id) VALUES (?)`, order); err != nil {
-			return err
-		}
-		if err := w.Write(ctx, tx, outbox.Message{Topic: "order.placed", Key: order, Payload: []byte(`{}`)}); err != nil {
-			return err
-		}
-		return tx.Commit()
+// The statements for a migration tool, here of an outbox with names of its own.
+func ExampleSchema() {
+	ddl, err := outboxsql.Schema(outboxsql.SQLite, outboxsql.Config{Prefix: "mail", Shards: 16})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = placeOrder
-}
-
-// A relay publishes what was committed, until ctx ends.
-func ExampleNew() {
-	relay := func(ctx context.Context, db *sql.DB, p outbox.Publisher) error {
-		store, err := outboxsql.New(db, outboxsql.SQLite, outboxsql.Config{})
-		if err != nil {
-			return err
-		}
-		if err := store.Migrate(ctx); err != nil {
-			return err
-		}
-		r, err := outbox.NewRelay(store, p, outbox.RelayConfig{Logger: slog.Default()})
-		if err != nil {
-			return err
-		}
-		return r.Run(ctx)
+	for statement := range strings.SplitSeq(ddl, ";\n\n") {
+		what, _, _ := strings.Cut(statement, " (")
+		fmt.Println(what)
 	}
-	_ = relay
+	// Output:
+	// CREATE TABLE IF NOT EXISTS "mail"
+	// CREATE INDEX IF NOT EXISTS "mail_by_shard" ON "mail"
+	// CREATE TABLE IF NOT EXISTS "mail_parked"
+	// CREATE INDEX IF NOT EXISTS "mail_parked_due" ON "mail_parked"
+	// CREATE INDEX IF NOT EXISTS "mail_parked_key" ON "mail_parked"
+	// CREATE INDEX IF NOT EXISTS "mail_parked_since" ON "mail_parked"
+	// CREATE INDEX IF NOT EXISTS "mail_parked_dead" ON "mail_parked"
+	// CREATE TABLE IF NOT EXISTS "mail_shard"
+	// CREATE TABLE IF NOT EXISTS "mail_relay"
+	// CREATE TABLE IF NOT EXISTS "mail_meta"
+	// INSERT INTO sqlite_sequence
+	// INSERT INTO "mail_meta"
+	// INSERT INTO "mail_meta"
 }

@@ -30,7 +30,7 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 		last = seq
 		select {
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // says all there is
+			return ctx.Err()
 		case <-ticker.C:
 		}
 	}

@@ -12,7 +12,7 @@ func sqlite() engine {
 		two      = `(?, ?)`
 		six      = `(?, ?, ?, ?, ?, ?)`
 		values   = `) AS v`
-		since    = `COALESCE(not_before, created)`
+		since    = `MAX(created, COALESCE(not_before, created))`
 		keyed    = `msg_key <> '' AND not_before IS NULL`
 		orderKey = `CASE WHEN ` + keyed + ` THEN msg_key ELSE '' END`
 		// holds says that a row keeps later ones of its key waiting, in the words of the index.
