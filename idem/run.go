@@ -28,6 +28,8 @@ type run struct {
 	began, returned, ended bool // fn was called; it came back; all is settled
 
 	over atomic.Bool // fn is done: a lost lease does not matter to it any more
+
+	steps steps
 }
 
 // Value implements context.Context.
@@ -43,8 +45,9 @@ func (r *run) attempt() Attempt {
 }
 
 // start makes the run of a key that was acquired by a claim sent at sent.
-func (g *Guard) start(ctx context.Context, c *call, l Lease, sent time.Time) *run {
-	r := &run{guard: g, outer: c.outer, lease: l, mode: c.mode}
+func (g *Guard) start(ctx context.Context, c *call, rec Record, sent time.Time) *run {
+	r := &run{guard: g, outer: c.outer, lease: rec.Lease, mode: c.mode}
+	r.steps.left = rec.Progress
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	r.renewed(sent)
 	g.beats.add(r)
@@ -134,6 +137,9 @@ func (r *run) release(v verdict, cause error) error {
 }
 
 func (r *run) giveUp(d Disposition, cause error) error {
+	if d != DispositionHold { // what nobody needs to hold is not renewed while the store hangs
+		r.guard.beats.remove(r)
+	}
 	err := r.settle(func(ctx context.Context) error { return r.guard.store.Release(ctx, r.lease, d) })
 	if err == nil || errors.Is(err, ErrLeaseLost) {
 		return nil

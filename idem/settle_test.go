@@ -270,7 +270,7 @@ func TestAStoreThatPanicsLeavesNothingBehind(t *testing.T) {
 		}
 		s.complete, s.release = nil, nil
 		end, over := slow(t, g, "k")
-		s.claim = func(ctx context.Context, n int, act func() error) error {
+		s.claim = func(_ context.Context, n int, act func() error) error {
 			if err := act(); err != nil || n%2 == 1 {
 				return err
 			}
