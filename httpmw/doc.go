@@ -66,8 +66,8 @@
 //
 // A caller who may no longer see an answer needs [IdempotencyConfig.Authorize] if only the handler would
 // know. Inside of Idempotency a TimeoutHandler is a trap: the handler behind it goes on
-// when the key has been given up. A middleware inside that changes the body belongs outside, or retries
-// will not match. ServeMux patterns may be on either side; ScopeByRoute wants the mux outside.
+// when the key has been given up. A middleware that changes each request in another way, by a
+// timestamp in the body, belongs inside, or retries will not match. ServeMux patterns may be on either side; ScopeByRoute wants the mux outside.
 //
 // The handler's ResponseWriter offers what the one underneath offers (Flusher, Hijacker,
 // deadlines) but no Unwrap, which would reach past the record. Flush makes the answer a

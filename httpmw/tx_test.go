@@ -10,6 +10,8 @@ import (
 	"example.com/once/httpmw"
 	"example.com/once/idem"
 	"example.com/once/retry"
+
+	"github.com/google/uuid"
 )
 
 // memTx stands in for a database whose transactions conflict: what Memory holds is undone by
@@ -90,6 +92,49 @@ func TestRepeatedTransactionShowsNothingOfItsEarlierRuns(t *testing.T) {
 		}
 		if len(events.list) != 1 || events.list[0].Result != httpmw.ResultFirst {
 			t.Errorf("events %+v", events.list)
+		}
+	})
+}
+
+// What an earlier run decided is not decided for the next one.
+func TestRepeatedTransactionDecidesAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		var events eventLog
+		h := txMiddleware(t, &memTx{Memory: &idem.Memory{}, conflicts: 1}, httpmw.IdempotencyConfig{Observe: events.add}).
+			Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if runs++; runs == 1 {
+					httpmw.SetOutcome(r.Context(), httpmw.Record)
+				}
+				w.WriteHeader(500)
+			}))
+		h.ServeHTTP(newPlainWriter(), newPost("k", "x"))
+		if runs != 2 || events.list[0].Result != httpmw.ResultReleased {
+			t.Errorf("%d runs, event %q", runs, events.list[0].Result)
+		}
+	})
+}
+
+// Between two runs somebody else may have taken the key.
+func TestRepeatedTransactionThatFindsTheKeyTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memTx{Memory: &idem.Memory{}, conflicts: 1}
+		var key idem.Key
+		store.begin = func(ctx context.Context) error {
+			if key == "" {
+				return nil
+			}
+			_, err := store.Claim(ctx, idem.Claim{Key: key, Token: uuid.New(), Lease: time.Hour})
+			return err
+		}
+		h := txMiddleware(t, store, httpmw.IdempotencyConfig{}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			run, _ := idem.Current(r.Context())
+			key = run.Key
+		}))
+		w := newPlainWriter()
+		h.ServeHTTP(w, newPost("k", "x"))
+		if w.status != 409 {
+			t.Errorf("got %d %s", w.status, w.body.String())
 		}
 	})
 }
