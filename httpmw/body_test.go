@@ -44,6 +44,20 @@ func TestH32BodyOverTheCap(t *testing.T) {
 	}
 }
 
+// What is announced as too large is not even asked for.
+func TestH32BodyThatIsAnnouncedIsNotRead(t *testing.T) {
+	b := newBench(t, benchConfig{mw: httpmw.IdempotencyConfig{MaxBody: 1000}}, status(200, ""))
+	conn, err := net.Dial("tcp", b.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "POST /orders HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 413 ") {
+		t.Errorf("got %q, %v", line, err)
+	}
+}
+
 // pattern is an endless body that is cheap to make.
 type pattern struct{ left int64 }
 

@@ -125,11 +125,13 @@ func TestH71LostToARunThatGoesOn(t *testing.T) {
 	store := &faultStore{Store: &idem.Memory{}}
 	steal := take(t, store)
 	b := newBench(t, benchConfig{store: store}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
 		steal()
 		status(200, "ours", "X-By", "us")(w, r)
 	})
 	a := b.post(t, "k", "x").want(t, 409, httpmw.CodeInFlight)
-	if a.header.Get("X-By") != "" || a.header.Get("Retry-After") != "1" {
+	if a.header.Get("X-By") != "" || a.header.Get("Link") != "" || a.header.Get("Retry-After") != "1" {
 		t.Errorf("got %v", a.header)
 	}
 }

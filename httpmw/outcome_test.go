@@ -158,8 +158,10 @@ func TestH66PanicReleasesTheKeyAndGoesOn(t *testing.T) {
 		var runs counter
 		var events eventLog
 		m := middleware(t, &idem.Memory{}, httpmw.IdempotencyConfig{Observe: events.add})
+		var leaked http.ResponseWriter
 		h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if runs.add() == 1 {
+				leaked = w
 				w.Header().Set("X-Half", "1")
 				w.WriteHeader(201)
 				_, _ = io.WriteString(w, "half")
@@ -177,6 +179,9 @@ func TestH66PanicReleasesTheKeyAndGoesOn(t *testing.T) {
 		}
 		if w.writes != 0 || len(w.header) != 0 {
 			t.Errorf("the client got something: %d %v", w.status, w.header)
+		}
+		if n, err := leaked.Write([]byte("late")); n != 0 || err == nil {
+			t.Errorf("wrote %d after the panic", n)
 		}
 		events.want(t, httpmw.ResultPanicked)
 		other := newPlainWriter()

@@ -130,6 +130,20 @@ func TestRecordedAnswers(t *testing.T) {
 	}
 }
 
+// The type that net/http would find is part of the record, whatever writes the replay.
+func TestH54TypeIsFoundOnceAndRecorded(t *testing.T) {
+	h := middleware(t, &idem.Memory{}, httpmw.IdempotencyConfig{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<html>")
+	}))
+	for range 2 {
+		w := newPlainWriter()
+		h.ServeHTTP(w, newPost("k", "x"))
+		if w.header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("got %v", w.header)
+		}
+	}
+}
+
 func TestH46SecondWriteHeaderIsIgnoredAndLogged(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, benchConfig{mw: httpmw.IdempotencyConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))}},
@@ -218,7 +232,9 @@ func TestH48EarlyHintsGoOutAtOnceAndAreNotRecorded(t *testing.T) {
 
 func TestH49HijackedAnswerIsDoneAndNeverRunAgain(t *testing.T) {
 	var runs counter
-	b := newBench(t, benchConfig{}, func(w http.ResponseWriter, _ *http.Request) {
+	b := newBench(t, benchConfig{mw: httpmw.IdempotencyConfig{Record: func(int, http.Header) httpmw.Outcome {
+		return httpmw.Release // has no answer to judge, so it is not asked
+	}}}, func(w http.ResponseWriter, _ *http.Request) {
 		runs.add()
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
