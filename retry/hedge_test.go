@@ -100,6 +100,7 @@ func TestHedge(t *testing.T) {
 		{"a supervisor makes three", plan{{takes: 5 * second}}, &retry.Policy{MaxAttempts: -1}, 1, nil, 5 * second, []time.Duration{0, second, 2 * second}, 0},
 		{"one attempt only", plan{{takes: 5 * second}}, &retry.Policy{MaxAttempts: 1}, 1, nil, 5 * second, []time.Duration{0}, 0},
 		{"a loser that does not listen is awaited and closed", plan{{takes: 3 * second, deaf: true}, {}}, none(), 2, nil, 3 * second, []time.Duration{0, second}, 1},
+		{"all losers are", plan{{takes: 5 * second, deaf: true}, {takes: 6 * second, deaf: true}, {}}, none(), 3, nil, 7 * second, []time.Duration{0, second, 2 * second}, 2},
 		{"a failed attempt is followed at once", plan{{takes: second / 2, err: errFlaky}, {}}, none(), 2, nil, second / 2, []time.Duration{0, second / 2}, 0},
 		{"a failed hedge is followed by the next", plan{{takes: 9 * second}, {err: errFlaky}, {}}, none(), 3, nil, second, []time.Duration{0, second, second}, 0},
 		{"after the policy's wait", plan{{err: errFlaky}, {}}, &retry.Policy{Backoff: retry.Constant(4 * second)}, 2, nil, 4 * second, []time.Duration{0, 4 * second}, 0},
@@ -177,14 +178,15 @@ func TestHedgeEndsWithItsContext(t *testing.T) {
 
 func TestHedgePanicAndGoexitPassAndReturnEverything(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		plan plan
+		name   string
+		plan   plan
+		tokens float64
 	}{
-		{"the first panics", plan{{panics: "boom"}}},
-		{"the hedge panics", plan{{takes: time.Hour}, {panics: "boom"}}},
-		{"a loser panics while it is awaited", plan{{takes: 5 * second, deaf: true, panics: "boom"}, {takes: second / 2}}},
-		{"the first exits", plan{{exits: true}}},
-		{"the hedge exits", plan{{takes: time.Hour}, {exits: true}}},
+		{"the first panics", plan{{panics: "boom"}}, 100},
+		{"the hedge panics", plan{{takes: time.Hour}, {panics: "boom"}}, 100},
+		{"a loser panics while it is awaited", plan{{takes: 5 * second, deaf: true, panics: "boom"}, {takes: second / 2}}, 99},
+		{"the first exits", plan{{exits: true}}, 100},
+		{"the hedge exits", plan{{takes: time.Hour}, {exits: true}}, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -204,7 +206,7 @@ func TestHedgePanicAndGoexitPassAndReturnEverything(t *testing.T) {
 				if b.open != 0 {
 					t.Errorf("%d permits out", b.open)
 				}
-				if budget.Tokens() < 99 {
+				if budget.Tokens() != c.tokens {
 					t.Errorf("%v tokens", budget.Tokens())
 				}
 			})
