@@ -8,7 +8,8 @@ import (
 
 // Inspect says what the store knows of key, without claiming it and without writing. A State
 // of zero means that nothing is known. For a key that is Done, Result is what [Config.Codec]
-// made of the result, or the bytes of a []byte, and the error is the one that a replay would
+// made of the result, or the bytes of a []byte. For one that is not, Progress.Data has the
+// names of the finished [Step]s, one a line. The error is the one that a replay would
 // give: nil, a [*RecordedError], or one that matches [ErrNoResult]. The store must be an
 // [Inspector].
 func (g *Guard) Inspect(ctx context.Context, key Key) (Record, error) {
@@ -98,7 +99,11 @@ func (g *Guard) inspector(key Key) (Inspector, error) {
 
 // reveal turns the stored form of an inspected record into the codec's.
 func (g *Guard) reveal(rec Record) (Record, error) {
-	rec.Progress = Progress{}
+	done, err := unmarshalCheckpoints(rec.Progress.Data)
+	rec.Progress.Data = done.list()
+	if err != nil {
+		return rec, err
+	}
 	if rec.State != Done {
 		return rec, nil
 	}

@@ -12,7 +12,7 @@ type Mode uint8
 
 const (
 	// AtLeastOnce hands the key of a crashed run over when its lease ends: the function
-	// runs again, with the same [Attempt.SubKey]s. An error releases the key.
+	// runs again, with the same [Attempt.SubKey]s and without the [Step]s that are done. An error releases the key.
 	AtLeastOnce Mode = iota
 	// AtMostOnce never runs the function again after a crash, a panic or an error that
 	// is neither [Final] nor [Forget]: the key stays Abandoned, and callers get

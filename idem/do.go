@@ -56,7 +56,7 @@ func DoValue[T any](ctx context.Context, g *Guard, key Key, fn func(context.Cont
 	if rec.State != Acquired {
 		return answer[T](ctx, g, &c, rec)
 	}
-	r := g.start(ctx, &c, rec.Lease, sent)
+	r := g.start(ctx, &c, rec, sent)
 	return perform(r, &c, fn)
 }
 

@@ -36,7 +36,7 @@
 //
 //   - [AtLeastOnce], the default: the function runs again. Its effects happen once if what it
 //     calls is idempotent too; [Attempt.SubKey] makes a key to pass on that is the same on
-//     every attempt.
+//     every attempt. [Step] keeps the results of finished parts, which then do not run again.
 //   - [AtMostOnce]: the function does not run again. Callers get [ErrAbandoned] until somebody
 //     has found out what happened.
 //   - [DoTx] and [JoinTx]: the effect and the record are written in one transaction of the

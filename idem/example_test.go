@@ -116,6 +116,40 @@ func ExampleCurrent() {
 	// <nil>
 }
 
+// What is done stays done when a later part fails: the second attempt does not charge again.
+func ExampleStep() {
+	ctx := context.Background()
+	guard, err := idem.New(&idem.Memory{}, idem.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	carrier := errors.New("the carrier does not answer")
+	order := func(ctx context.Context) (string, error) {
+		payment, err := idem.Step(ctx, "charge", func(context.Context) (string, error) {
+			fmt.Println("charging")
+			return "payment 1", nil
+		})
+		if err != nil {
+			return "", err
+		}
+		label, err := idem.Step(ctx, "ship", func(context.Context) (string, error) {
+			return "label 1", carrier
+		})
+		if err != nil {
+			return "", err
+		}
+		return payment + ", " + label, nil
+	}
+	fmt.Println(idem.DoValue(ctx, guard, "order 1138", order))
+	carrier = nil
+	fmt.Println(idem.DoValue(ctx, guard, "order 1138", order))
+	// Output:
+	// charging
+	//  the carrier does not answer
+	// payment 1, label 1 <nil>
+}
+
 // A second caller may wait for the first one's result instead of being refused.
 func ExampleWithWait() {
 	ctx := context.Background()
@@ -125,10 +159,10 @@ func ExampleWithWait() {
 		return
 	}
 	began, done := make(chan struct{}), make(chan struct{})
-	slow := func(context.Context) (string, error) {
+	slow := func(ctx context.Context) (string, error) {
 		close(began)
 		<-done
-		return "report", nil
+		return "report", ctx.Err()
 	}
 	go func() { _, _ = idem.DoValue(ctx, guard, "report", slow) }()
 	<-began
@@ -186,6 +220,7 @@ func ExampleDoTx() {
 		})
 	}
 	_ = transfer
+	// Output:
 }
 
 // JoinTx is for a transaction that is already open, and that its owner commits.
@@ -209,4 +244,5 @@ func ExampleJoinTx() {
 		return tx.Commit()
 	}
 	_ = ship
+	// Output:
 }

@@ -15,7 +15,8 @@ type runKey struct{}
 // run is one execution of a function that holds its key. It is also the context of that
 // function: the caller's, cancelled with cause ErrLeaseLost when the lease may be over.
 type run struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
+	renewal         // of the lease; see lease.go
 
 	cancel context.CancelCauseFunc
 	guard  *Guard
@@ -28,7 +29,7 @@ type run struct {
 
 	over atomic.Bool // fn is done: a lost lease does not matter to it any more
 
-	renewal // of the lease; see lease.go
+	steps steps
 }
 
 // Value implements context.Context.
@@ -44,8 +45,9 @@ func (r *run) attempt() Attempt {
 }
 
 // start makes the run of a key that was acquired by a claim sent at sent.
-func (g *Guard) start(ctx context.Context, c *call, l Lease, sent time.Time) *run {
-	r := &run{guard: g, outer: c.outer, lease: l, mode: c.mode}
+func (g *Guard) start(ctx context.Context, c *call, rec Record, sent time.Time) *run {
+	r := &run{guard: g, outer: c.outer, lease: rec.Lease, mode: c.mode}
+	r.steps.left = rec.Progress
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	r.renewed(sent)
 	g.beats.add(r)
@@ -135,6 +137,9 @@ func (r *run) release(v verdict, cause error) error {
 }
 
 func (r *run) giveUp(d Disposition, cause error) error {
+	if d != DispositionHold { // what nobody needs to hold is not renewed while the store hangs
+		r.guard.beats.remove(r)
+	}
 	err := r.settle(func(ctx context.Context) error { return r.guard.store.Release(ctx, r.lease, d) })
 	if err == nil || errors.Is(err, ErrLeaseLost) {
 		return nil

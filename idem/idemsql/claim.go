@@ -27,9 +27,9 @@ func (s *records) Claim(ctx context.Context, c idem.Claim) (idem.Record, error) 
 	}
 	from := s.read
 	for range rounds {
-		r, err := s.get(ctx, from, c.Key)
+		r, err := s.get(ctx, "claim", from, c.Key)
 		if err != nil {
-			return idem.Record{}, s.e.failed("claim", err)
+			return idem.Record{}, err
 		}
 		state, statement := s.decide(r, c)
 		if state != idem.Acquired {
@@ -37,7 +37,7 @@ func (s *records) Claim(ctx context.Context, c idem.Claim) (idem.Record, error) 
 		}
 		r, err = s.take(ctx, statement, r, c)
 		if err != nil {
-			return idem.Record{}, s.e.failed("claim", err)
+			return idem.Record{}, err
 		}
 		if r != nil {
 			return r.record(c.Key, idem.Acquired), nil
@@ -83,7 +83,7 @@ func (s *records) take(ctx context.Context, statement string, r *row, c idem.Cla
 	} else {
 		args = append(args, []byte(c.Key), r.fence, r.rev)
 	}
-	return s.one(ctx, s.write, statement, noMore, args...)
+	return s.one(ctx, "claim", s.write, statement, noMore, args...)
 }
 
 func checkClaim(c idem.Claim) error {

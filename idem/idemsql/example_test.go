@@ -49,6 +49,7 @@ func Example() {
 		})
 	}
 	_, _ = open, place
+	// Output:
 }
 
 // A migration tool of your own takes the schema as text.

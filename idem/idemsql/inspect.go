@@ -15,9 +15,9 @@ func (s *Store) Get(ctx context.Context, key idem.Key) (idem.Record, error) {
 	if err := checkKey(key); err != nil {
 		return idem.Record{}, err
 	}
-	r, err := s.get(ctx, s.write, key)
+	r, err := s.get(ctx, "get", s.write, key)
 	if err != nil {
-		return idem.Record{}, s.e.failed("get", err)
+		return idem.Record{}, err
 	}
 	if !r.live() {
 		return idem.Record{}, nil
@@ -82,8 +82,8 @@ func (s *Store) Delete(ctx context.Context, key idem.Key) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	_, err := s.changed(ctx, s.e.remove, []byte(key))
-	return s.e.failed("delete", err)
+	_, err := s.changed(ctx, "delete", s.e.remove, []byte(key))
+	return err
 }
 
 // Resolve implements [idem.Inspector].
@@ -92,10 +92,10 @@ func (s *Store) Resolve(ctx context.Context, key idem.Key, result []byte, keep t
 		return idem.Record{}, err
 	}
 	for range rounds {
-		r, err := s.get(ctx, s.write, key)
+		r, err := s.get(ctx, "resolve", s.write, key)
 		switch {
 		case err != nil:
-			return idem.Record{}, s.e.failed("resolve", err)
+			return idem.Record{}, err
 		case !r.live():
 			return idem.Record{}, nil
 		}
@@ -105,11 +105,12 @@ func (s *Store) Resolve(ctx context.Context, key idem.Key, result []byte, keep t
 		case idem.InFlight:
 			rec := r.record(key, state)
 			return rec, &idem.InFlightError{RetryAfter: rec.Left}
+		default:
 		}
-		r, err = s.one(ctx, s.write, s.e.resolve, noMore,
+		r, err = s.one(ctx, "resolve", s.write, s.e.resolve, noMore,
 			phaseOf(result), blob(result), max(ceil(keep), 0), []byte(key), r.fence, r.rev)
 		if err != nil {
-			return idem.Record{}, s.e.failed("resolve", err)
+			return idem.Record{}, err
 		}
 		if r != nil {
 			r.result = result

@@ -120,36 +120,36 @@ func (r *row) record(key idem.Key, s idem.State) idem.Record {
 				rec.Result = []byte{}
 			}
 		}
+	default:
 	}
 	return rec
 }
 
 // one reads at most one row. It reads on to the end, because that is when a statement that
 // changes something has done so.
-func (s *records) one(ctx context.Context, q queryer, query string, more func(*row) []any, args ...any) (_ *row, err error) {
+func (s *records) one(ctx context.Context, doing string, q queryer, query string, more func(*row) []any, args ...any) (*row, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return nil, s.e.failed(doing, err)
 	}
-	defer func() {
-		if e := rows.Close(); err == nil && e != nil {
-			err = e
-		}
-	}()
+	defer func() { _ = rows.Close() }()
 	var found *row
 	for rows.Next() {
 		found = &row{tick: s.e.tick.Microseconds()}
 		if err := found.scan(rows, more(found)...); err != nil {
-			return nil, err
+			return nil, s.e.failed(doing, err)
 		}
 	}
-	return found, rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, s.e.failed(doing, err)
+	}
+	return found, nil
 }
 
 // scan reads what rows is at: rowColumns, and where more go.
 func (r *row) scan(rows *sql.Rows, more ...any) error {
 	if err := rows.Scan(r.dest(more...)...); err != nil {
-		return err
+		return fmt.Errorf("read a row: %w", err)
 	}
 	return r.check()
 }
@@ -158,18 +158,21 @@ func noMore(*row) []any       { return nil }
 func withResult(r *row) []any { return []any{&r.result} }
 
 // get reads a key from q.
-func (s *records) get(ctx context.Context, q queryer, key idem.Key) (*row, error) {
-	return s.one(ctx, q, s.e.get, withResult, []byte(key))
+func (s *records) get(ctx context.Context, doing string, q queryer, key idem.Key) (*row, error) {
+	return s.one(ctx, doing, q, s.e.get, withResult, []byte(key))
 }
 
 // changed runs a statement and says whether it changed a row.
-func (s *records) changed(ctx context.Context, query string, args ...any) (bool, error) {
+func (s *records) changed(ctx context.Context, doing, query string, args ...any) (bool, error) {
 	res, err := s.write.ExecContext(ctx, query, args...)
 	if err != nil {
-		return false, err
+		return false, s.e.failed(doing, err)
 	}
 	n, err := res.RowsAffected()
-	return n > 0, err
+	if err != nil {
+		return false, s.e.failed(doing, err)
+	}
+	return n > 0, nil
 }
 
 // longestKey is the length of the longest key, in bytes.

@@ -69,25 +69,25 @@ func TestTimesAreNeverShortenedNorOverflow(t *testing.T) {
 	}
 }
 
-type methodCode struct{ code int }
+type methodCodeError struct{ code int }
 
-func (e *methodCode) Error() string { return "method" }
-func (e *methodCode) Code() int     { return e.code }
+func (e *methodCodeError) Error() string { return "method" }
+func (e *methodCodeError) Code() int     { return e.code }
 
 type namedCode uint16
 
-type otherMethodCode struct{ code namedCode }
+type otherMethodCodeError struct{ code namedCode }
 
-func (e *otherMethodCode) Error() string   { return "named" }
-func (e *otherMethodCode) Code() namedCode { return e.code }
+func (e *otherMethodCodeError) Error() string   { return "named" }
+func (e *otherMethodCodeError) Code() namedCode { return e.code }
 
-type fieldCode struct{ Code int }
+type fieldCodeError struct{ Code int }
 
-func (e fieldCode) Error() string { return "field" }
+func (e fieldCodeError) Error() string { return "field" }
 
-type textCode struct{ Code string }
+type textCodeError struct{ Code string }
 
-func (e textCode) Error() string { return "text" }
+func (e textCodeError) Error() string { return "text" }
 
 func TestResultCodesAreFoundInAnyDriversErrors(t *testing.T) {
 	const extended = 5 | 2<<8 // SQLITE_BUSY_SNAPSHOT
@@ -96,15 +96,15 @@ func TestResultCodesAreFoundInAnyDriversErrors(t *testing.T) {
 		err  error
 		want failure
 	}{
-		"method":       {&methodCode{5}, failureBusy},
-		"extended":     {&methodCode{extended}, failureBusy},
-		"named type":   {&otherMethodCode{6}, failureBusy},
-		"field":        {fieldCode{18}, failureTooLarge},
-		"pointer":      {&fieldCode{19}, failureRefused},
-		"read-only":    {&fieldCode{8}, failureRefused},
-		"wrapped":      {wrap(&methodCode{5}), failureBusy},
-		"disk full":    {&methodCode{13}, failureOther},
-		"text":         {textCode{"5"}, failureOther},
+		"method":       {&methodCodeError{5}, failureBusy},
+		"extended":     {&methodCodeError{extended}, failureBusy},
+		"named type":   {&otherMethodCodeError{6}, failureBusy},
+		"field":        {fieldCodeError{18}, failureTooLarge},
+		"pointer":      {&fieldCodeError{19}, failureRefused},
+		"read-only":    {&fieldCodeError{8}, failureRefused},
+		"wrapped":      {wrap(&methodCodeError{5}), failureBusy},
+		"disk full":    {&methodCodeError{13}, failureOther},
+		"text":         {textCodeError{"5"}, failureOther},
 		"no code":      {errors.New("x"), failureOther},
 		"nil, wrapped": {&unchangedError{}, failureOther},
 	} {
@@ -116,11 +116,11 @@ func TestResultCodesAreFoundInAnyDriversErrors(t *testing.T) {
 	sure, ok := errors.AsType[interface {
 		error
 		NoEffect() bool
-	}](e.failed("x", &methodCode{5}))
+	}](e.failed("x", &methodCodeError{5}))
 	if !ok || !sure.NoEffect() {
 		t.Error("a lock that was not to be had does not say that nothing changed")
 	}
-	if !errors.Is(e.failed("x", &methodCode{18}), idem.ErrTooLarge) {
+	if !errors.Is(e.failed("x", &methodCodeError{18}), idem.ErrTooLarge) {
 		t.Error("too large does not match ErrTooLarge")
 	}
 	if err := e.failed("x", nil); err != nil {

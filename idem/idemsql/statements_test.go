@@ -17,7 +17,7 @@ func expanded(t testing.TB, name string) map[string]string {
 	}
 	e = e.expand(tab)
 	all := map[string]string{}
-	for v, i := reflect.ValueOf(e), 0; i < v.NumField(); i++ {
+	for v, i := reflect.ValueOf(*e), 0; i < v.NumField(); i++ {
 		if f := v.Field(i); f.Kind() == reflect.String {
 			all[v.Type().Field(i).Name] = f.String()
 		}

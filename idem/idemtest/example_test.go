@@ -16,4 +16,5 @@ func Example() {
 	testStore := func(t *testing.T) { idemtest.Run(t, open) }
 	benchmarkStore := func(b *testing.B) { idemtest.Bench(b, open) }
 	_, _ = testStore, benchmarkStore
+	// Output:
 }

@@ -22,21 +22,21 @@ import (
 // and both say the same.
 
 const (
-	crashPath   = "ONCE_IDEM_CRASH_PATH" // tells a process that it is to work, and on what
-	crashDriver = "ONCE_IDEM_CRASH_DRIVER"
-	crashKeys   = "ONCE_IDEM_CRASH_KEYS"
-	crashFirst  = "ONCE_IDEM_CRASH_FIRST" // the key to begin with
-	crashPoint  = "ONCE_IDEM_CRASH_POINT" // where it is to kill itself, if anywhere
+	idemCrashPath   = "ONCE_IDEM_CRASH_PATH" // tells a process that it is to work, and on what
+	idemCrashDriver = "ONCE_IDEM_CRASH_DRIVER"
+	idemCrashKeys   = "ONCE_IDEM_CRASH_KEYS"
+	idemCrashFirst  = "ONCE_IDEM_CRASH_FIRST" // the key to begin with
+	idemCrashPoint  = "ONCE_IDEM_CRASH_POINT" // where it is to kill itself, if anywhere
 )
 
-// worker is one of the processes.
-type worker struct {
+// idemWorker is one of the processes.
+type idemWorker struct {
 	db    *sql.DB
 	guard *idem.TxGuard[*sql.Tx]
 	point string
 }
 
-func (w *worker) at(point string) {
+func (w *idemWorker) at(point string) {
 	if w.point == point {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
@@ -45,24 +45,24 @@ func (w *worker) at(point string) {
 
 // TestIdemCrashWorker is not a test but the process that is killed.
 func TestIdemCrashWorker(t *testing.T) {
-	path := os.Getenv(crashPath)
+	path := os.Getenv(idemCrashPath)
 	if path == "" {
 		t.Skip("it is a part of TestIdemSQLiteSurvivesKills")
 	}
-	keys, err := strconv.Atoi(os.Getenv(crashKeys))
+	keys, err := strconv.Atoi(os.Getenv(idemCrashKeys))
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := strconv.Atoi(os.Getenv(crashFirst))
+	first, err := strconv.Atoi(os.Getenv(idemCrashFirst))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range sqliteDrivers() {
-		if d.name != os.Getenv(crashDriver) {
+		if d.name != os.Getenv(idemCrashDriver) {
 			continue
 		}
 		db, l := d.losing(t, path)
-		w := &worker{db: db, point: os.Getenv(crashPoint)}
+		w := &idemWorker{db: db, point: os.Getenv(idemCrashPoint)}
 		l.lose = func(query string, act func() error) error {
 			if query != "COMMIT" {
 				return act()
@@ -81,7 +81,7 @@ func TestIdemCrashWorker(t *testing.T) {
 		}
 		for n := range keys {
 			i := (first + n) % keys
-			k := crashKey(i)
+			k := idemCrashKey(i)
 			for done := false; !done; {
 				if err := w.work(t.Context(), i, k); err == nil {
 					done = true
@@ -93,13 +93,13 @@ func TestIdemCrashWorker(t *testing.T) {
 	}
 }
 
-func crashKey(i int) idem.Key { return idem.NewKey("crash", fmt.Sprintf("%05d", i)) }
+func idemCrashKey(i int) idem.Key { return idem.NewKey("crash", fmt.Sprintf("%05d", i)) }
 
 var errRollback = errors.New("the caller rolls back")
 
 // work has the effect of one key: with DoTx, or in a transaction of its own, which it may roll
 // back.
-func (w *worker) work(ctx context.Context, i int, k idem.Key) error {
+func (w *idemWorker) work(ctx context.Context, i int, k idem.Key) error {
 	if i%2 == 0 {
 		_, err := idem.DoTx(ctx, w.guard, k, func(ctx context.Context, tx *sql.Tx) (string, error) { return w.effect(ctx, tx, k) })
 		return err
@@ -122,7 +122,7 @@ func (w *worker) work(ctx context.Context, i int, k idem.Key) error {
 }
 
 // effect writes what nobody else writes, and returns it.
-func (w *worker) effect(ctx context.Context, tx *sql.Tx, k idem.Key) (string, error) {
+func (w *idemWorker) effect(ctx context.Context, tx *sql.Tx, k idem.Key) (string, error) {
 	w.at("claimed")
 	mark := fmt.Sprintf("%d-%d", os.Getpid(), rand.Uint64())
 	if _, err := tx.ExecContext(ctx, `INSERT INTO effect (k, mark) VALUES (?, ?)`, []byte(k), mark); err != nil {
@@ -132,11 +132,11 @@ func (w *worker) effect(ctx context.Context, tx *sql.Tx, k idem.Key) (string, er
 	return mark, nil
 }
 
-// startWorker starts this test binary again, as a worker.
-func startWorker(t *testing.T, d sqliteDriver, path string, keys, first int, point string) *osexec.Cmd {
+// startIdemWorker starts this test binary again, as a worker.
+func startIdemWorker(t *testing.T, d sqliteDriver, path string, keys, first int, point string) *osexec.Cmd {
 	t.Helper()
 	cmd := osexec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestIdemCrashWorker$")
-	cmd.Env = append(os.Environ(), crashPath+"="+path, crashDriver+"="+d.name, crashKeys+"="+strconv.Itoa(keys), crashFirst+"="+strconv.Itoa(first), crashPoint+"="+point)
+	cmd.Env = append(os.Environ(), idemCrashPath+"="+path, idemCrashDriver+"="+d.name, idemCrashKeys+"="+strconv.Itoa(keys), idemCrashFirst+"="+strconv.Itoa(first), idemCrashPoint+"="+point)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -190,7 +190,7 @@ func agree(t *testing.T, db *sql.DB, g *idem.Guard, keys int, all bool) {
 		t.Errorf("%d keys are done, want %d", done, keys)
 	}
 	for i := range keys {
-		if rec, err := g.Inspect(t.Context(), crashKey(i)); err != nil || rec.State != idem.Done || rec.Lease.Attempt != 1 {
+		if rec, err := g.Inspect(t.Context(), idemCrashKey(i)); err != nil || rec.State != idem.Done || rec.Lease.Attempt != 1 {
 			t.Errorf("key %d: %v, attempt %d, %v; want done at the first attempt, since nothing is left of the others", i, rec.State, rec.Lease.Attempt, err)
 		}
 	}
@@ -206,12 +206,12 @@ func TestIdemSQLiteSurvivesKills(t *testing.T) {
 			db, path := d.file(t)
 			store := openIdem(t, db, idemsql.Config{})
 			g := idemGuard(t, store)
-			crashTables(t, db)
+			idemCrashTables(t, db)
 			// At chosen moments.
 			points := 0
 			for _, point := range []string{"claimed", "effect written", "before commit", "after commit"} {
 				for first := range 2 { // DoTx, JoinTx
-					if !killed(t, startWorker(t, d, path, keys, first, point)) {
+					if !killed(t, startIdemWorker(t, d, path, keys, first, point)) {
 						t.Errorf("a worker survived %q", point)
 					}
 					points++
@@ -221,7 +221,7 @@ func TestIdemSQLiteSurvivesKills(t *testing.T) {
 			// At random moments.
 			running := make(chan *osexec.Cmd, processes)
 			for range processes {
-				running <- startWorker(t, d, path, keys, 0, "")
+				running <- startIdemWorker(t, d, path, keys, 0, "")
 			}
 			hit, done := 0, 0
 			for range kills {
@@ -233,7 +233,7 @@ func TestIdemSQLiteSurvivesKills(t *testing.T) {
 				}
 				done = count(t, db, `SELECT COUNT(*) FROM effect`)
 				agree(t, db, g, keys, false)
-				running <- startWorker(t, d, path, keys, 0, "")
+				running <- startIdemWorker(t, d, path, keys, 0, "")
 			}
 			for range processes {
 				if killed(t, <-running) {
@@ -258,8 +258,8 @@ func idemGuard(t *testing.T, s *idemsql.Store) *idem.Guard {
 	return g
 }
 
-// crashTables makes the tables that the workers write to.
-func crashTables(t *testing.T, db *sql.DB) {
+// idemCrashTables makes the tables that the workers write to.
+func idemCrashTables(t *testing.T, db *sql.DB) {
 	t.Helper()
 	exec(t, db, `CREATE TABLE effect (k BLOB, mark TEXT)`)
 	exec(t, db, `CREATE INDEX effect_k ON effect (k)`)

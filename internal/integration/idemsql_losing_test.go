@@ -159,11 +159,9 @@ func readWhole(rows driver.Rows) (_ *wholeRows, err error) {
 	w := &wholeRows{columns: rows.Columns()}
 	for {
 		row := make([]driver.Value, len(w.columns))
-		switch err := rows.Next(row); err {
-		case nil:
-		case io.EOF:
+		if err := rows.Next(row); errors.Is(err, io.EOF) {
 			return w, nil
-		default:
+		} else if err != nil {
 			return nil, err
 		}
 		for i, v := range row {

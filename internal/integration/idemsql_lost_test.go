@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,7 +133,7 @@ func TestIdemSQLiteLostAnswers(t *testing.T) {
 				}
 				return errLost
 			}
-			done := func(k idem.Key, call func() (int64, error)) int64 {
+			done := func(call func() (int64, error)) int64 {
 				for {
 					if got, err := call(); err == nil {
 						return got
@@ -144,14 +145,14 @@ func TestIdemSQLiteLostAnswers(t *testing.T) {
 			var ran sync.Map // by key
 			var wg sync.WaitGroup
 			for i := range keys {
-				inTx, outside := idem.NewKey("tx", fmt.Sprint(i)), idem.NewKey("do", fmt.Sprint(i))
+				inTx, outside := idem.NewKey("tx", strconv.Itoa(i)), idem.NewKey("do", strconv.Itoa(i))
 				results := make([][2]int64, callers)
 				for caller := range callers {
 					wg.Go(func() {
-						results[caller][0] = done(inTx, func() (int64, error) {
+						results[caller][0] = done(func() (int64, error) {
 							return idem.DoTx(t.Context(), g, inTx, func(ctx context.Context, tx *sql.Tx) (int64, error) { return have(ctx, tx, inTx) })
 						})
-						results[caller][1] = done(outside, func() (int64, error) {
+						results[caller][1] = done(func() (int64, error) {
 							return idem.DoValue(t.Context(), g.Guard, outside, func(ctx context.Context) (int64, error) {
 								if _, twice := ran.LoadOrStore(outside, true); twice {
 									t.Errorf("%q ran twice", outside)

@@ -174,6 +174,17 @@ func TestOutboxStatsStopCounting(t *testing.T) {
 		if s, err := o.Stats(t.Context()); err != nil || s.Oldest < 2*time.Hour {
 			t.Errorf("%+v, %v", s, err)
 		}
+		// A delayed message is as old as its delay is over, and no older than itself.
+		exec(t, o.db, "DELETE FROM once_outbox")
+		exec(t, o.db, "DELETE FROM once_outbox_parked")
+		o.write(t, outbox.Message{Topic: "t", NotBefore: time.Unix(0, 0)}, outbox.Message{Topic: "t", NotBefore: time.Now().Add(time.Hour)})
+		if s, err := o.Stats(t.Context()); err != nil || s.Oldest > time.Minute {
+			t.Errorf("%+v, %v", s, err)
+		}
+		exec(t, o.db, "UPDATE once_outbox_parked SET created = created - ?1, not_before = not_before - ?1 WHERE not_before > 0", 2*time.Hour.Microseconds())
+		if s, err := o.Stats(t.Context()); err != nil || s.Oldest < time.Hour-time.Minute || s.Oldest > time.Hour+time.Minute {
+			t.Errorf("%+v, %v", s, err)
+		}
 		const many = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050) `
 		exec(t, o.db, many+`INSERT INTO once_outbox (shard, msg_id, created, topic, msg_key) SELECT 0, zeroblob(16), ?, 't', '' FROM n`, 0)
 		for state := range 3 {

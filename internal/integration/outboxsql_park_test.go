@@ -125,6 +125,21 @@ func TestOutboxBlockedKeyWaitsForTheOperator(t *testing.T) {
 	})
 }
 
+// TestOutboxDeadStaysDead: whoever settles a message that is dead by now is late.
+func TestOutboxDeadStaysDead(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o, l := oneShard(t, d, 2)
+		o.park(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Block, Attempts: 2, Err: "no"}, outbox.Outcome{Seq: 2, Fate: outbox.Dead})
+		want := o.dump(t)
+		for _, fate := range []outbox.Fate{outbox.Published, outbox.Again, outbox.Dead, outbox.Block} {
+			o.settle(t, l, outbox.Outcome{Seq: 1, Fate: fate, Attempts: 7, Err: "late"}, outbox.Outcome{Seq: 2, Fate: fate})
+			if got := o.dump(t); got != want {
+				t.Errorf("fate %d:\n%s\nwant\n%s", fate, got, want)
+			}
+		}
+	})
+}
+
 func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o, l := oneShard(t, d, 4)
@@ -183,6 +198,9 @@ func TestOutboxManyFollowers(t *testing.T) {
 		o.park(t, l, items...)
 		o.park(t, l, outbox.Outcome{Seq: n + 1, Fate: outbox.Again}, outbox.Outcome{Seq: n + 2, Fate: outbox.Again})
 		o.wantDue(t, l, n+1, n+2)
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 0"); c != 3 {
+			t.Errorf("Due has to look at %d messages, want only those with nobody ahead", c)
+		}
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Attempts: 2})
 		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 700)
 		if err != nil || len(rows) != 700 {
@@ -204,6 +222,29 @@ func TestOutboxManyFollowers(t *testing.T) {
 		o.settle(t, l, done...)
 		if rows, err = o.Due(t.Context(), []outbox.Lease{l}, 10); err != nil || len(rows) != 10 || rows[0].Seq != next {
 			t.Errorf("after %d: %v, %v", next, seqsOf(rows), err)
+		}
+	})
+}
+
+// TestOutboxDueIsFair: what is left after the heads is shared among their keys.
+func TestOutboxDueIsFair(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
+		var items []outbox.Outcome
+		for i := range int64(30) {
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i / 10))})
+			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Behind})
+		}
+		l := o.lease(t, "a")[0]
+		o.park(t, l, items...)
+		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := seqsOf(rows)
+		slices.Sort(got)
+		if want := []int64{1, 2, 3, 11, 12, 13, 21, 22, 23}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
 		}
 	})
 }

@@ -23,16 +23,18 @@ func TestOutboxPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 		everything(t, o)
-		scan := regexp.MustCompile(`SCAN (c|e|f|h|m|once_outbox|once_outbox_parked)( .*)?$`)
+		walk := regexp.MustCompile(`^SCAN (c|e|f|h|m|once_outbox|once_outbox_parked)\b|INTEGER PRIMARY KEY \(rowid[<>]`)
+		// Stats counts, but no further than CountLimit and in indexes alone; of the hot table it
+		// reads one row.
+		counts := regexp.MustCompile(`^SCAN once_outbox(_parked USING COVERING INDEX .*| USING COVERING INDEX .*|)$`)
 		seen := map[string]bool{}
 		for _, s := range tap.take() {
-			// Stats walks, but no further than CountLimit.
-			if seen[s.query] || s.query == "COMMIT" || strings.HasPrefix(s.query, "SELECT\n\t(SELECT COUNT") {
+			if seen[s.query] || s.query == "COMMIT" {
 				continue
 			}
 			seen[s.query] = true
 			for _, line := range o.plan(t, s) {
-				if m := scan.FindStringSubmatch(line); m != nil {
+				if walk.MatchString(line) && (!strings.HasPrefix(s.query, "SELECT\n\t(SELECT COUNT") || !counts.MatchString(line)) {
 					t.Errorf("walks through a table: %s\n%s", line, s.query)
 				}
 			}

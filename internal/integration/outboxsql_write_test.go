@@ -283,7 +283,6 @@ func TestOutboxWriteRefusals(t *testing.T) {
 func TestOutboxWriterSaysThatABusyDatabaseTookNothing(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o := openOutbox(t, d, "", outboxsql.Config{})
-		other := d.at(t, o.path, "_txlock=deferred", "_pragma=busy_timeout(1)")
 		tx, err := o.db.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +291,7 @@ func TestOutboxWriterSaysThatABusyDatabaseTookNothing(t *testing.T) {
 		if err := o.writer.Write(t.Context(), tx, outbox.Message{Topic: "t"}); err != nil {
 			t.Fatal(err)
 		}
-		late, err := beginDeferred(t.Context(), other)
+		late, err := beginDeferred(t.Context(), d.deferred(t, o.path))
 		if err != nil {
 			t.Fatal(err)
 		}

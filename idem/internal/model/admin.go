@@ -70,6 +70,7 @@ func (st *state) resolve(k idem.Key, result []byte, keep time.Duration, d Defect
 			break
 		}
 		return r.seen(idem.InFlight, nil), &idem.InFlightError{RetryAfter: time.Until(r.leased)}
+	default:
 	}
 	r.phase = done
 	if d != ResolveKeepsToken {

@@ -92,7 +92,7 @@ const (
 	ListShowsEnded    Defect = "lists what is past its retention"
 	DeleteKeepsHolder Defect = "lets the holder of a deleted key complete it"
 	ResolveInFlight   Defect = "resolves a key whose holder is alive"
-	ResolveKeepsToken Defect = "lets the last holder act on a resolved key"
+	ResolveKeepsToken Defect = "lets the last holder act on a resolved key" //nolint:gosec // not a credential
 	ResolveOverwrites Defect = "lets a resolution change a recorded result"
 )
 

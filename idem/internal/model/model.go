@@ -114,7 +114,29 @@ func (st *state) nextFence() int64 {
 }
 
 func (st *state) claim(c idem.Claim, d Defect) idem.Record {
-	now := time.Now()
+	c = st.distort(c, d)
+	if r, ok := st.find(c.Key); ok {
+		return st.claimKnown(r, c, d)
+	}
+	if old, had := st.records[c.Key]; d == BindsForEver && had && old.bars(c) {
+		return old.seen(idem.Mismatch, nil)
+	}
+	r := record{
+		lease:       idem.Lease{Key: c.Key, Token: c.Token, Fence: st.nextFence(), Attempt: 1},
+		fingerprint: slices.Clone(c.Fingerprint),
+		created:     time.Now(),
+	}
+	if d == FenceRestarts {
+		r.lease.Fence = 1
+	}
+	if d == AttemptsFromZero {
+		r.lease.Attempt = 0
+	}
+	return st.grant(r, c, d)
+}
+
+// distort is what defective stores take a claim for.
+func (st *state) distort(c idem.Claim, d Defect) idem.Claim {
 	c.Key = mangle(c.Key, d)
 	switch d {
 	case EndsLeasesEarly:
@@ -125,46 +147,23 @@ func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 		c.Lease = (c.Lease + time.Second - 1).Truncate(time.Second)
 	case MatchesPrefixes:
 		c.Key = st.prefixOf(c.Key)
+	default:
 	}
-	r, ok := st.find(c.Key)
-	if d == BindsForEver && !ok {
-		if old, had := st.records[c.Key]; had && old.bars(c) {
-			return old.seen(idem.Mismatch, nil)
-		}
-	}
-	if !ok {
-		r = record{
-			lease:       idem.Lease{Key: c.Key, Token: c.Token, Fence: st.nextFence(), Attempt: 1},
-			fingerprint: slices.Clone(c.Fingerprint),
-			created:     now,
-		}
-		switch d {
-		case FenceRestarts:
-			r.lease.Fence = 1
-		case AttemptsFromZero:
-			r.lease.Attempt = 0
-		}
-		return st.grant(r, c, d)
-	}
-	over := !r.leased.After(now)
+	return c
+}
+
+// claimKnown claims a key of which there is a record.
+func (st *state) claimKnown(r record, c idem.Claim, d Defect) idem.Record {
+	over := !r.leased.After(time.Now())
 	if d == RebindsAfterRelease && r.phase == released || d == RebindsAtTakeover && r.phase == running && over {
 		r.fingerprint = slices.Clone(c.Fingerprint)
 	}
 	own := r.lease.Token == c.Token && d != ForgetsToken
 	switch {
 	case r.bars(c) && d != IgnoresFingerprint, d == NilMismatches && (r.fingerprint == nil) != (c.Fingerprint == nil):
-		if d == MismatchReveals {
-			return r.seen(idem.Mismatch, r.result)
-		}
-		return r.seen(idem.Mismatch, nil)
+		return r.mismatch(d)
 	case r.phase == done:
-		if d == DoneHidesToken {
-			r.lease.Token = uuid.UUID{}
-		}
-		if d == ReplayWrites {
-			st.put(c.Key, r)
-		}
-		return r.seen(idem.Done, r.result)
+		return st.replay(r, d)
 	case r.phase == held && d != HoldIsRelease && (d != HoldYields || !own):
 		return r.seen(idem.Abandoned, nil)
 	case own && r.phase == running:
@@ -174,7 +173,7 @@ func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 		return st.grant(r, c, d)
 	case r.phase == released && !over && d == ReleaseKeepsLease:
 		return r.seen(idem.InFlight, nil)
-	case r.phase == running && !over && d != LeaseIgnored:
+	case r.phase == running && !over && d != LeaseIgnored, r.phase == running && d == NeverTakesOver:
 		if d == BindsLosers && r.fingerprint == nil {
 			r.fingerprint = slices.Clone(c.Fingerprint)
 			st.put(c.Key, r)
@@ -182,9 +181,30 @@ func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 		return r.seen(idem.InFlight, nil)
 	case r.phase == running && over && c.NoTakeover && d != TakesOverAlways:
 		return r.seen(idem.Abandoned, nil)
-	case r.phase == running && d == NeverTakesOver:
-		return r.seen(idem.InFlight, nil)
+	default:
+		return st.handOver(r, c, d)
 	}
+}
+
+func (r record) mismatch(d Defect) idem.Record {
+	if d == MismatchReveals {
+		return r.seen(idem.Mismatch, r.result)
+	}
+	return r.seen(idem.Mismatch, nil)
+}
+
+func (st *state) replay(r record, d Defect) idem.Record {
+	if d == DoneHidesToken {
+		r.lease.Token = uuid.UUID{}
+	}
+	if d == ReplayWrites {
+		st.put(r.lease.Key, r)
+	}
+	return r.seen(idem.Done, r.result)
+}
+
+// handOver makes c's claimer the holder.
+func (st *state) handOver(r record, c idem.Claim, d Defect) idem.Record {
 	r.phase = running
 	r.lease.Token = c.Token
 	r.lease.Attempt++
@@ -224,6 +244,7 @@ func mangle(k idem.Key, d Defect) idem.Key {
 		s = s[:min(len(s), 191)]
 	case CutsAtNUL:
 		s, _, _ = strings.Cut(s, "\x00")
+	default:
 	}
 	return idem.Key(s)
 }
@@ -246,6 +267,7 @@ func (st *state) grant(r record, c idem.Claim, d Defect) idem.Record {
 	case Overflows:
 		r.leased = time.Unix(0, now.UnixNano()+int64(c.Lease))
 		r.kept = time.Unix(0, now.UnixNano()+int64(c.Keep))
+	default:
 	}
 	st.put(c.Key, r)
 	return r.seen(idem.Acquired, nil)
@@ -265,6 +287,7 @@ func (r record) seen(s idem.State, result []byte) idem.Record {
 		out.Left = r.leased.Sub(now)
 	case idem.Done:
 		out.Left = r.kept.Sub(now)
+	default:
 	}
 	return out
 }

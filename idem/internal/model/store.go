@@ -30,7 +30,7 @@ func (s *Store) claimInTwoSteps(ctx context.Context, c idem.Claim) (rec idem.Rec
 	if err := s.step(ctx, func(st *state) error { read = st.clone(); return nil }); err != nil {
 		return rec, err
 	}
-	time.Sleep(time.Microsecond) // let others read
+	meanwhile(ctx) // others read
 	rec = read.claim(c, None)
 	err = s.step(ctx, func(st *state) error {
 		if rec.State == idem.Acquired {
@@ -40,6 +40,16 @@ func (s *Store) claimInTwoSteps(ctx context.Context, c idem.Claim) (rec idem.Rec
 		return nil
 	})
 	return rec, err
+}
+
+// meanwhile lets others act.
+func meanwhile(ctx context.Context) {
+	t := time.NewTimer(time.Microsecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Renew implements idem.Store.
@@ -71,7 +81,7 @@ func (s *Store) completeInTwoSteps(ctx context.Context, l idem.Lease, result []b
 	if err := s.step(ctx, func(st *state) error { read = st.clone(); return nil }); err != nil {
 		return rec, err
 	}
-	time.Sleep(time.Microsecond) // let others write
+	meanwhile(ctx) // others write
 	if rec, err = read.complete(l, result, keep, None); err != nil {
 		return rec, err
 	}
@@ -106,7 +116,7 @@ func (s *Store) sweepInTwoSteps(ctx context.Context, limit int) (n int, err erro
 	}
 	after = before.clone()
 	n = after.sweep(limit, None)
-	time.Sleep(time.Microsecond) // let others write
+	meanwhile(ctx) // others write
 	return n, s.step(ctx, func(st *state) error {
 		for k := range before.records {
 			if _, stays := after.records[k]; !stays {

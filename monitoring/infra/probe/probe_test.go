@@ -77,7 +77,7 @@ func (r result) want(t *testing.T, problem string, series map[string]float64) {
 }
 
 func TestProbe(t *testing.T) {
-	ok := func(text string) *regexp.Regexp { return regexp.MustCompile(text) }
+	ok := regexp.MustCompile
 	for _, c := range []struct {
 		name    string
 		handler http.HandlerFunc

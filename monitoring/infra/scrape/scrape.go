@@ -179,7 +179,7 @@ func (c *capped) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		if n, err := c.r.Read(make([]byte, 1)); n == 0 {
 			c.err = err
-			return 0, err //nolint:wrapcheck // a reader hands io.EOF on as it is
+			return 0, err
 		}
 		c.err = retry.Stop(ErrTooLarge)
 		return 0, c.err
@@ -187,5 +187,5 @@ func (c *capped) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
 	c.err = err
-	return n, err //nolint:wrapcheck // a reader hands io.EOF on as it is
+	return n, err
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 const (
 	childFile  = "ONCE_TEST_SQLITE_FILE" // makes the test binary a child that works on this file
-	crashSlots = 400
+	crashSlots = 200
 )
 
 func TestMain(m *testing.M) {
@@ -109,7 +110,8 @@ type told struct {
 	wrong  []string
 }
 
-func (t *told) listen(r io.Reader) {
+// listen reads what a child says, and calls heard after each line.
+func (t *told) listen(r io.Reader, heard func()) {
 	in := bufio.NewReader(r)
 	for {
 		line, err := in.ReadString('\n')
@@ -124,6 +126,7 @@ func (t *told) listen(r io.Reader) {
 		}
 		t.claims[key] = value
 		t.mu.Unlock()
+		heard()
 	}
 }
 
@@ -133,29 +136,20 @@ func (t *told) listen(r io.Reader) {
 func TestCrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "monitor.db")
 	said := &told{claims: make(map[string]string)}
-	var mu sync.Mutex
-	kills, ends := 0, 0
+	var kills atomic.Int32
 	var wg sync.WaitGroup
 	for worker := range 3 {
 		r := rand.New(rand.NewPCG(uint64(worker), 1))
 		wg.Go(func() {
-			for t.Context().Err() == nil {
-				life := time.Duration(r.IntN(400)) * time.Millisecond
-				killed, err := runChild(t, path, said, life)
+			for {
+				killed, err := runChild(t, path, said, r)
 				if err != nil {
 					t.Error(err)
-					return
 				}
-				mu.Lock()
-				if killed {
-					kills++
-				} else {
-					ends++
-				}
-				mu.Unlock()
 				if !killed {
 					return
 				}
+				kills.Add(1)
 			}
 		})
 	}
@@ -163,9 +157,8 @@ func TestCrash(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d kills, %d ends", kills, ends)
-	if kills < 5 {
-		t.Errorf("only %d kills; the children are done before anything can happen to them", kills)
+	if t.Logf("%d kills", kills.Load()); kills.Load() < 10 {
+		t.Errorf("only %d kills; the children are done before anything can happen to them", kills.Load())
 	}
 	d := open(t, path)
 	for _, w := range said.wrong {
@@ -174,8 +167,9 @@ func TestCrash(t *testing.T) {
 	checkFile(t, d, said.claims)
 }
 
-// runChild lets a child live for so long.
-func runChild(t *testing.T, path string, said *told, life time.Duration) (killed bool, err error) {
+// runChild runs a child and kills it: a moment after it has said enough, so that each brings
+// the work on, however slow the machine is. One in five is killed while it starts.
+func runChild(t *testing.T, path string, said *told, r *rand.Rand) (killed bool, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childFile+"="+path)
@@ -193,16 +187,29 @@ func runChild(t *testing.T, path string, said *told, life time.Duration) (killed
 	if err := cmd.Start(); err != nil {
 		return false, err
 	}
-	kill := time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
-	said.listen(out)
-	err = cmd.Wait()
-	if !kill.Stop() && err != nil {
-		return true, nil
+	var dead atomic.Bool
+	kill := time.AfterFunc(time.Hour, func() {
+		dead.Store(true)
+		_ = cmd.Process.Kill()
+	})
+	defer kill.Stop()
+	if r.IntN(5) == 0 {
+		kill.Reset(time.Duration(r.IntN(100)) * time.Millisecond)
 	}
-	if err != nil {
+	lines, enough := 0, 20+r.IntN(80)
+	said.listen(out, func() {
+		if lines++; lines == enough {
+			kill.Reset(time.Duration(r.IntN(5000)) * time.Microsecond)
+		}
+	})
+	switch err := cmd.Wait(); {
+	case err == nil:
+		return false, nil
+	case dead.Load():
+		return true, nil
+	default:
 		return false, fmt.Errorf("a child failed: %w\n%s", err, stderr.String())
 	}
-	return false, nil
 }
 
 // checkFile holds the file against itself: claims, evaluations, states, transitions, messages
