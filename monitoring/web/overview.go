@@ -129,7 +129,7 @@ func (s *Server) lastSlot(src source) (last moment, stale string) {
 		shortest = min(shortest, r.Interval)
 	}
 	if late(src.now, latest, shortest) {
-		stale = "Nothing has been evaluated since " + last.Full + ", " + last.Ago + "."
+		stale = "Nothing has been evaluated since " + last.Full + "."
 	}
 	return last, stale
 }
@@ -166,9 +166,16 @@ func (s *Server) figures(src source, firing, pending int) []Figure {
 			waiting.Tone = tone(src.outbox.Oldest > time.Minute, Warn, Plain)
 		}
 	}
-	list = append(list, waiting, Figure{Label: "dead letters", Value: strconv.Itoa(t.Dead), Note: "given up", Tone: tone(t.Dead > 0, Bad, Good)})
+	dead := Figure{Label: "dead letters", Value: strconv.Itoa(t.Dead), Note: "given up", Tone: tone(t.Dead > 0, Bad, Good)}
+	if s.c.Outbox != nil && t.Dead > 0 {
+		dead.Note, dead.Tone = "given up, none is left to judge", Plain
+		if n := int(src.outbox.Dead); n > 0 {
+			dead.Note, dead.Tone = strconv.Itoa(n)+" to be judged by an operator", Bad
+		}
+	}
+	list = append(list, waiting, dead)
 	if t.Missed > 0 {
-		list = append(list, Figure{Label: "missed", Value: strconv.Itoa(t.Missed), Note: "slots that nobody evaluated", Tone: Warn})
+		list = append(list, Figure{Label: "missed", Value: strconv.Itoa(t.Missed), Note: "slots that nobody evaluated", Tone: Plain})
 	}
 	if s.c.Figures != nil {
 		list = append(list, s.c.Figures()...)
