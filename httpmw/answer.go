@@ -166,8 +166,13 @@ func (rec *record) write(w http.ResponseWriter, marked []string) {
 	setFields(h, rec.trailers)
 }
 
-// refuse answers with a problem.
+// refuse answers with a problem and tells of it.
 func (x *exchange) refuse(p Problem, err error) {
+	x.problem(p)
+	x.observe(p.Code, err)
+}
+
+func (x *exchange) problem(p Problem) {
 	p.Type = "about:blank"
 	if x.m.c.Docs != "" {
 		p.Type = x.m.c.Docs + "#" + p.Code
@@ -177,7 +182,6 @@ func (x *exchange) refuse(p Problem, err error) {
 	} else {
 		writeProblem(x.w, p, x.m.c.Docs)
 	}
-	x.observe(p.Code, err)
 }
 
 func (x *exchange) observe(result string, err error) {

@@ -1,9 +1,9 @@
 package httpmw
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -13,7 +13,8 @@ import (
 // MultipartParts is the [Fingerprint] of multipart bodies, and the default for
 // multipart/form-data: it takes the parts in their order, each with its
 // Content-Disposition, its Content-Type and its bytes, but not the boundary, which clients
-// choose anew for each retry. A body that is not well-formed multipart is taken byte by byte.
+// choose anew for each retry. A body that is not well-formed multipart, or goes on after its last
+// boundary, is taken byte by byte.
 func MultipartParts(h io.Writer, r *http.Request, body io.Reader) error {
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {
@@ -21,19 +22,33 @@ func MultipartParts(h io.Writer, r *http.Request, body io.Reader) error {
 	}
 	// The raw digest is made on the way, in case the parts turn out not to be any.
 	raw := sha256.New()
-	mr := multipart.NewReader(io.TeeReader(body, raw), params["boundary"])
+	end := &tail{keep: len(params["boundary"]) + 16}
+	seen := io.MultiWriter(raw, end)
+	n, parts, whole := partsDigest(multipart.NewReader(io.TeeReader(body, seen), params["boundary"]))
+	if _, err := io.Copy(seen, body); err != nil {
+		return err
+	}
+	// The reader takes a body that is cut off inside of a part's header for a whole one.
+	if !whole || !bytes.HasSuffix(bytes.TrimRight(end.last, "\r\n \t"), []byte("--"+params["boundary"]+"--")) {
+		return writeTagged(h, 'r', raw.Sum(nil))
+	}
+	return writeTagged(h, 'm', binary.AppendUvarint(nil, n), parts)
+}
+
+// partsDigest digests the parts, and says whether all could be read.
+func partsDigest(mr *multipart.Reader) (n uint64, sum []byte, whole bool) {
 	parts := sha256.New()
-	for n := uint64(0); ; n++ {
+	for ; ; n++ {
 		part, err := mr.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return writeTagged(h, 'm', binary.AppendUvarint(nil, n), parts.Sum(nil))
+		if err == io.EOF { //nolint:errorlint // wrapped, it means that the closing boundary is missing
+			return n, parts.Sum(nil), true
 		}
 		if err != nil {
-			break
+			return 0, nil, false
 		}
 		content := sha256.New()
 		if _, err := io.Copy(content, part); err != nil {
-			break
+			return 0, nil, false
 		}
 		var b []byte
 		b = appendPart(b, part.Header.Get("Content-Disposition"))
@@ -41,10 +56,18 @@ func MultipartParts(h io.Writer, r *http.Request, body io.Reader) error {
 		b = appendPart(b, part.Header.Get("Content-Transfer-Encoding"))
 		parts.Write(content.Sum(b))
 	}
-	if _, err := io.Copy(raw, body); err != nil {
-		return err
-	}
-	return writeTagged(h, 'r', raw.Sum(nil))
+}
+
+// tail keeps the last bytes that were written to it.
+type tail struct {
+	keep int
+	last []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.last = append(t.last, p[max(0, len(p)-t.keep):]...)
+	t.last = t.last[max(0, len(t.last)-t.keep):]
+	return len(p), nil
 }
 
 func writeTagged(h io.Writer, tag byte, parts ...[]byte) error {

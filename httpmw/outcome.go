@@ -18,17 +18,22 @@ const (
 	// refused before they did anything.
 	Forget
 	// Hold keeps the key and no answer: retries get 409 outcome-unknown until the operator
-	// settles the key. It is for handlers that cannot tell whether they took effect.
+	// settles the key. It is for handlers that cannot tell whether they took effect. In a
+	// transaction it counts as Release: what was rolled back had no effect.
 	Hold
 )
 
 // RecordByStatus is the default of [IdempotencyConfig.Record]: 2xx, 3xx and 4xx are
 // recorded, for they are the operation's result. What says "not now" or "not you" is
-// released: 401, 403, 408, 425, 429 and 5xx. So a refusal never sticks to a key.
+// released: 401, 403, 408, 425, 429 and 5xx. So a refusal never sticks to a key. What says
+// "not here" is forgotten, 307 and 308: the client sends the same request, with the same key,
+// to another address, and the address is part of what a key is bound to.
 func RecordByStatus(status int, _ http.Header) Outcome {
 	switch {
 	case status >= 500:
 		return Release
+	case status == http.StatusTemporaryRedirect, status == http.StatusPermanentRedirect:
+		return Forget
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
 		status == http.StatusRequestTimeout, status == http.StatusTooEarly,
 		status == http.StatusTooManyRequests:

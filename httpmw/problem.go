@@ -124,6 +124,5 @@ func writeProblem(w http.ResponseWriter, p Problem, docs string) {
 
 // seconds renders d for Retry-After: whole seconds, rounded up, at least one.
 func seconds(d time.Duration) string {
-	s := int64((d + time.Second - 1) / time.Second)
-	return strconv.FormatInt(max(s, 1), 10)
+	return strconv.FormatInt(max(wholeSeconds(d), 1), 10)
 }

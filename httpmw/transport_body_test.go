@@ -287,6 +287,7 @@ func TestBodyStaysOpenWhileItIsSent(t *testing.T) {
 		t.Errorf("closed %d times, %q, %v", src.closed.Load(), rest, err)
 	}
 	_ = sending.Close()
+	_ = sending.Close() // the second is harmless
 	if src.closed.Load() != 1 {
 		t.Errorf("closed %d times", src.closed.Load())
 	}

@@ -164,6 +164,22 @@ func TestCancelledWaitEndsTheCallAndClosesEverything(t *testing.T) {
 	})
 }
 
+// An answer whose context has ended cannot be read: it is not handed over.
+func TestAnswerThatCameTogetherWithTheEndIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &fake{next: []answerFunc{func(r *http.Request) (*http.Response, error) {
+			cancel()
+			return says(503, "tired")(r)
+		}}}
+		resp, err := (&httpmw.Transport{Base: f}).RoundTrip(request(t, http.MethodGet, "http://x.test/", "").WithContext(ctx))
+		if resp != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, %v", resp, err)
+		}
+		f.want(t, 1)
+	})
+}
+
 // hangs answers when its context ends, or never.
 func hangs(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
@@ -296,6 +312,7 @@ func TestHedgeTakesTheFirstAnswerAndClosesTheRest(t *testing.T) {
 		{"no hedge when fast", http.MethodGet, []answerFunc{says(200, "")}, 1, 0, 200},
 		{"the first wins after all", http.MethodGet, []answerFunc{late(1500*time.Millisecond, says(200, "")), late(time.Hour, says(201, ""))}, 2, 1500 * time.Millisecond, 200},
 		{"a loser that ignores its context is closed", http.MethodGet, []answerFunc{stubborn(3*time.Second, says(200, "long answer")), says(201, "")}, 2, 3 * time.Second, 201},
+		{"a loser that fails late is closed", http.MethodGet, []answerFunc{stubborn(3*time.Second, says(503, "tired")), says(201, "")}, 2, 3 * time.Second, 201},
 		{"a failed hedge is closed", http.MethodGet, []answerFunc{late(5*time.Second, says(200, "")), says(503, "tired"), late(time.Hour, says(202, ""))}, 3, 5 * time.Second, 200},
 		{"all fail: the last answer is handed over", http.MethodGet, []answerFunc{late(5*time.Second, says(503, "first")), late(5*time.Second, says(502, "second")), late(5*time.Second, says(504, "third"))}, 3, 7 * time.Second, 504},
 		{"HEAD too", http.MethodHead, []answerFunc{late(time.Hour, says(200, "")), says(201, "")}, 2, time.Second, 201},
@@ -345,6 +362,9 @@ func TestHedgedWinnersBodyOutlivesTheRace(t *testing.T) {
 		}
 		if n := f.reqs[1].Header.Get(httpmw.HeaderAttempt); n != "2" {
 			t.Errorf("the hedge calls itself attempt %q", n)
+		}
+		if n := retry.Attempt(f.reqs[1].Context()); n != 2 {
+			t.Errorf("the hedge's context says attempt %d", n)
 		}
 	})
 }

@@ -78,6 +78,13 @@ func (g *Guard) Forget(ctx context.Context, key Key) error {
 	return nil
 }
 
+// CanInspect reports whether the store is an [Inspector], as Inspect, Resolve and Forget
+// need it to be.
+func (g *Guard) CanInspect() bool {
+	_, ok := g.store.(Inspector)
+	return ok
+}
+
 func (g *Guard) inspector(key Key) (Inspector, error) {
 	if err := key.check(); err != nil {
 		return nil, err

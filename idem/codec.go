@@ -15,8 +15,8 @@ type Codec interface {
 
 type jsonCodec struct{}
 
-func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }         //nolint:wrapcheck // encodeValue does
+func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) } //nolint:wrapcheck // decode does
 
 // A stored result is one byte that says what follows, then that. Stores need not know:
 // to them it is bytes.

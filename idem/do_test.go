@@ -12,15 +12,6 @@ import (
 	"example.com/once/idem"
 )
 
-func newGuard(t testing.TB, s idem.Store, c idem.Config) *idem.Guard {
-	t.Helper()
-	g, err := idem.New(s, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
 func TestDoValueRunsOnceAndReplays(t *testing.T) {
 	g := newGuard(t, &idem.Memory{}, idem.Config{})
 	runs := 0

@@ -15,7 +15,8 @@ type runKey struct{}
 // run is one execution of a function that holds its key. It is also the context of that
 // function: the caller's, cancelled with cause ErrLeaseLost when the lease may be over.
 type run struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
+	renewal         // of the lease; see lease.go
 
 	cancel context.CancelCauseFunc
 	guard  *Guard
@@ -27,8 +28,6 @@ type run struct {
 	began, returned, ended bool // fn was called; it came back; all is settled
 
 	over atomic.Bool // fn is done: a lost lease does not matter to it any more
-
-	renewal // of the lease; see lease.go
 }
 
 // Value implements context.Context.

@@ -116,7 +116,9 @@ func (g *Guard) visit(ctx context.Context, k Key, over <-chan time.Time, rec Rec
 }
 
 // lookOut polls for its room until it has an answer, the wait is over, or the room opens.
-func (g *Guard) lookOut(ctx context.Context, k Key, rm *room, over <-chan time.Time, rec Record, claim claimer) (_ Record, sent time.Time, opened bool, err error) {
+func (g *Guard) lookOut(
+	ctx context.Context, k Key, rm *room, over <-chan time.Time, rec Record, claim claimer,
+) (_ Record, sent time.Time, opened bool, err error) {
 	const shortest, longest = 25 * time.Millisecond, 250 * time.Millisecond
 	defer func() { rm.poll <- struct{}{} }() // the next one's
 	next := time.NewTimer(0)                 // the run may have ended before we came

@@ -7,9 +7,10 @@ import (
 
 // backlog is what one round has read and not yet dealt with.
 type backlog struct {
-	items     []*item
+	items     []*item // of each ordering key in order
 	shards    []*shard
-	safe      int64 // as Page.Safe
+	safe      int64 // as Page.Safe; 0 = nothing was read
+	more      bool  // as Page.More
 	orderSafe bool
 }
 
@@ -25,11 +26,18 @@ type item struct {
 func (it *item) key() string { return it.row.OrderKey() }
 func (it *item) ref() Ref    { return Ref{Shard: it.shard.lease.Shard, Seq: it.row.Seq} }
 
-func (b *backlog) add(row Row, sh *shard, parked bool) {
-	if row.Attempt < 1 {
-		row.Attempt = 1
+// add takes in what a store answered, as far as it was asked for.
+func (b *backlog) add(rows []Row, parked bool) {
+	byNumber := make(map[int]*shard, len(b.shards))
+	for _, sh := range b.shards {
+		byNumber[sh.lease.Shard] = sh
 	}
-	b.items = append(b.items, &item{row: row, shard: sh, parked: parked})
+	for _, row := range rows {
+		if sh := byNumber[row.Shard]; sh != nil {
+			row.Attempt = max(row.Attempt, 1)
+			b.items = append(b.items, &item{row: row, shard: sh, parked: parked})
+		}
+	}
 }
 
 // next returns the next batch of at most n messages: in order, of each ordering key the
@@ -63,18 +71,16 @@ func (b *backlog) next(n int) []*item {
 func (b *backlog) any() []*item {
 	var picked *item
 	seen := 0
-	keys := map[string]struct{}{}
+	taken := map[string]bool{} // keys whose first message was seen
 	for _, it := range b.items {
-		if it.done {
+		key := it.key()
+		if it.done || taken[key] {
 			continue
 		}
-		if k := it.key(); k != "" {
-			if _, taken := keys[k]; taken {
-				continue
-			}
-			keys[k] = struct{}{}
+		if key != "" {
+			taken[key] = true
 		}
-		if seen++; mathrand.IntN(seen) == 0 {
+		if seen++; mathrand.N(seen) == 0 {
 			picked = it
 		}
 	}
@@ -86,8 +92,8 @@ func (b *backlog) any() []*item {
 
 // later calls f for the messages of the same ordering key that come later.
 func (b *backlog) later(first *item, f func(*item)) {
-	k := first.key()
-	if k == "" {
+	key := first.key()
+	if key == "" {
 		return
 	}
 	past := false
@@ -95,7 +101,7 @@ func (b *backlog) later(first *item, f func(*item)) {
 		switch {
 		case it == first:
 			past = true
-		case past && !it.done && it.key() == k:
+		case past && !it.done && it.key() == key:
 			f(it)
 		}
 	}
@@ -119,8 +125,11 @@ func (b *backlog) advance() {
 		}
 	}
 	for sh, s := range spans {
-		// A late message may have been found, and kept, below the mark.
-		sh.after = min(max(sh.after, s.last), s.kept-1)
-		sh.low = max(sh.low, min(sh.after, b.safe))
+		sh.seen = max(sh.seen, s.last)
+		read := sh.seen
+		if b.more {
+			read = s.last // it may have ended there
+		}
+		sh.low = max(sh.low, min(read, s.kept-1, b.safe))
 	}
 }

@@ -13,44 +13,35 @@ import (
 func (w *worker) work(p phases, b *backlog, probing bool) bool {
 	w.setAside(p, b)
 	lived := false // something got through in this round
+	if probing && !w.try(p, b, &lived) {
+		return false
+	}
 	for {
-		if p.stop.Err() != nil || !probing && w.lane.isOpen() {
+		if p.stop.Err() != nil || w.lane.isOpen() {
 			return false
 		}
-		var batch []*item
-		switch {
-		case probing:
-			batch = b.any()
-		case w.lane.alone():
-			batch = b.next(1)
-		default:
-			batch = b.next(w.config.Batch)
+		n := w.config.Batch
+		if w.lane.alone() {
+			n = 1
 		}
+		batch := b.next(n)
 		if len(batch) == 0 {
-			if probing {
-				w.lane.pause()
-			}
 			return true
 		}
-		batch, left := w.still(batch)
-		if len(batch) == 0 {
-			continue // their shards went to another relay
-		}
-		if left < w.config.LeaseTTL/8 {
-			if probing {
-				w.lane.pause()
-			}
-			return false
-		}
-		goOn := w.judge(p, b, batch, w.publish(p, batch, min(left, w.config.Timeout)), &lived)
-		if probing {
-			w.lane.pause() // if it proved nothing
-			probing = false
-		}
-		if !goOn {
+		if !w.deliver(p, b, batch, &lived) {
 			return false
 		}
 	}
+}
+
+// try sends one message to a lane that is down, and says whether the rest may follow.
+func (w *worker) try(p phases, b *backlog, lived *bool) bool {
+	defer w.lane.pause() // if it proved nothing
+	batch := b.any()
+	if len(batch) == 0 || p.stop.Err() != nil {
+		return false
+	}
+	return w.deliver(p, b, batch, lived)
 }
 
 // setAside parks what must not be published: rows that cannot be decoded, and messages
@@ -69,30 +60,37 @@ func (w *worker) setAside(p phases, b *backlog) {
 	w.settle(p, &s)
 }
 
-// still returns the messages of batch whose shards are held, and for how long a call may
-// take. The others are dropped: they are the next owner's.
-func (w *worker) still(batch []*item) ([]*item, time.Duration) {
+// deliver sends a batch, settles it, and says whether the round may go on.
+func (w *worker) deliver(p phases, b *backlog, batch []*item, lived *bool) bool {
+	left := w.leftFor(batch)
+	if left < w.config.LeaseTTL/8 {
+		return false
+	}
+	r := w.publish(p, batch, min(left, w.config.Timeout))
+	if r.err != nil {
+		return w.misbehaved(p, b, batch, r.err)
+	}
+	return w.judge(p, b, batch, r, lived)
+}
+
+// leftFor is how long a call for batch may take; 0 if a shard has gone to another relay.
+func (w *worker) leftFor(batch []*item) time.Duration {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	left := w.config.LeaseTTL
-	held := batch[:0]
 	for _, it := range batch {
-		if it.shard.gone {
-			it.done = true
-			continue
-		}
-		held = append(held, it)
 		left = min(left, w.left(it.shard, now))
 	}
-	return held, left
+	return left
 }
 
 // report is what came of one Publish call.
 type report struct {
-	errs []error // one a message
-	err  error   // *PanicError or errStuck: there are no errs
-	cut  bool    // the relay ended the call
+	errs  []error // one a message
+	err   error   // *PanicError or errStuck: there are no errs
+	cut   bool    // the relay ended the call
+	began int     // the lane's turn
 }
 
 // publish sends a batch.
@@ -103,104 +101,16 @@ func (w *worker) publish(p phases, batch []*item, timeout time.Duration) report 
 	}
 	ctx, cancel := context.WithTimeout(p.publish, timeout)
 	defer cancel()
-	start := time.Now()
+	start, began := time.Now(), w.lane.begin()
 	errs, err := send(ctx, w.publisher, deliveries, w.config.LeaseTTL/20, func() {
 		w.log(p.settle, slog.LevelWarn, "outbox: publisher returned late", slog.Duration("took", time.Since(start)))
 		w.lane.stick(-1)
+		w.renewNow() // to get its shards back
 	})
 	if f := w.config.Hooks.Batch; f != nil {
 		f(p.settle, w.lane.number, len(batch), time.Since(start))
 	}
-	return report{errs: errs, err: err, cut: ctx.Err() != nil}
-}
-
-// result is what an error means.
-type result uint8
-
-const (
-	sent    result = iota
-	unsent         // not tried, or cut off by the drain: it stays as it is
-	outage         // the publisher says that the destination is down
-	timeout        // the relay ended the call
-	failure        // an answer to this message
-)
-
-func classify(p phases, err error, cut bool) result {
-	switch {
-	case err == nil:
-		return sent
-	case errors.Is(err, ErrNotSent):
-		return unsent
-	case errors.Is(err, ErrUnavailable):
-		return outage
-	case cut && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
-		if p.publish.Err() != nil {
-			return unsent
-		}
-		return timeout
-	}
-	return failure
-}
-
-// judge settles the results of a batch and says whether the round may go on.
-func (w *worker) judge(p phases, b *backlog, batch []*item, r report, lived *bool) bool {
-	if r.err != nil {
-		return w.misbehaved(p, b, batch, r.err)
-	}
-	results := make([]result, len(batch))
-	alive := false
-	var suspects []Ref
-	var reason error
-	for i, err := range r.errs {
-		results[i] = classify(p, err, r.cut)
-		switch results[i] {
-		case sent, failure:
-			alive = true
-		case outage, timeout:
-			suspects = append(suspects, batch[i].ref())
-			reason = err
-		case unsent:
-		}
-	}
-	if alive {
-		*lived = true
-		w.up(p)
-	}
-	// Some failed as if the destination were down. Is it, or is it the message?
-	blamed := alive || len(suspects) == 1 &&
-		(w.lane.blames(suspects[0]) || len(batch) == 1 && batch[0].alone && *lived)
-
-	var s settlement
-	broken := map[string]bool{} // ordering keys of which an earlier message did not get through
-	for i, it := range batch {
-		key, err := it.key(), r.errs[i]
-		if broken[key] {
-			continue // sent again after the earlier one, even if it got through
-		}
-		switch {
-		case results[i] == sent:
-			w.published(p, &s, it)
-			continue
-		case results[i] == failure, results[i] == timeout && blamed && !alive:
-			w.fail(p, b, &s, it, err)
-		case results[i] == outage && blamed:
-			w.putOff(p, b, &s, it, err)
-		case results[i] == timeout && blamed:
-			it.alone = true // others got through: see whether it was cut off for their sake
-		case results[i] == outage, results[i] == timeout:
-			w.deferred(p, it, err)
-		}
-		if key != "" {
-			broken[key] = true
-		}
-	}
-	if !w.settle(p, &s) {
-		return false
-	}
-	if !blamed && p.publish.Err() == nil {
-		w.down(p, suspects, reason)
-	}
-	return blamed
+	return report{errs: errs, err: err, cut: ctx.Err() != nil, began: began}
 }
 
 // misbehaved deals with a call that did not end as it should.
@@ -209,10 +119,7 @@ func (w *worker) misbehaved(p phases, b *backlog, batch []*item, err error) bool
 		w.lane.stick(1)
 		w.log(p.settle, slog.LevelError, "outbox: publisher did not return after its context had ended; its shards are given up until it does",
 			slog.Int("messages", len(batch)))
-		select {
-		case w.renew <- struct{}{}:
-		default:
-		}
+		w.renewNow()
 		return false
 	}
 	if len(batch) > 1 {
@@ -223,5 +130,5 @@ func (w *worker) misbehaved(p phases, b *backlog, batch []*item, err error) bool
 	}
 	var s settlement
 	w.fail(p, b, &s, batch[0], err)
-	return w.settle(p, &s) && !w.lane.isOpen()
+	return w.settle(p, &s)
 }

@@ -21,6 +21,7 @@ type entry struct {
 }
 
 func (s *settlement) add(it *item, fate Fate, o Outcome, report func()) {
+	it.done = true // settle does not give up while there is a next round
 	o.Seq, o.Fate = it.row.Seq, fate
 	s.entries = append(s.entries, entry{item: it, outcome: o, report: report})
 }
@@ -35,6 +36,9 @@ func (w *worker) published(p phases, s *settlement, it *item) {
 
 // fail: an attempt was spent.
 func (w *worker) fail(p phases, b *backlog, s *settlement, it *item, err error) {
+	if panicked, ok := errors.AsType[*PanicError](err); ok {
+		w.log(p.settle, slog.LevelError, panicked.Error(), slog.String("id", it.row.ID.String()), slog.String("stack", string(panicked.Stack)))
+	}
 	wait, reason := w.config.Policy.Next(it.row.Attempt, err)
 	if reason != nil {
 		w.giveUp(p, b, s, it, it.row.Attempt, err)
@@ -48,10 +52,10 @@ func (w *worker) fail(p phases, b *backlog, s *settlement, it *item, err error) 
 	b.holdBack(s, it)
 }
 
-// putOff: the destination was unavailable to this message alone. No attempt was spent, but
-// others shall not wait for it.
+// putOff: the destination seemed unavailable to this message, but not to others. No attempt
+// was spent, and others do not wait for it.
 func (w *worker) putOff(p phases, b *backlog, s *settlement, it *item, err error) {
-	wait := max(retry.Classify(err).After, w.config.Probe+time.Duration(mathrand.Float64()*float64(w.config.Probe)))
+	wait := max(retry.Classify(err).After, w.config.Probe+mathrand.N(w.config.Probe))
 	s.add(it, Again, Outcome{Attempts: it.row.Attempt - 1, Wait: wait, Err: text(err)}, func() {
 		w.deferred(p, it, err)
 	})
@@ -95,47 +99,71 @@ func (b *backlog) holdBack(s *settlement, it *item) {
 	})
 }
 
-// settle writes s, again and again until it is written or the relay has no more time. What
-// a newer owner of the shard has to decide is dropped.
-func (w *worker) settle(p phases, s *settlement) bool {
+// settle writes s, again and again until it is written; it returns false if the relay has
+// no more time for it. What a newer owner of the shard has to decide is dropped.
+func (w *worker) settle(p phases, s *settlement) (ok bool) {
 	var acks []Ref
-	parks, settles := map[*shard][]Outcome{}, map[*shard][]Outcome{}
-	now, published := time.Now(), 0
+	parks, settles := map[*shard][]entry{}, map[*shard][]entry{}
+	now := time.Now()
 	for _, e := range s.entries {
 		it, o := e.item, e.outcome
 		switch {
 		case o.Fate == Published && !it.parked:
 			acks = append(acks, it.ref())
 		case it.parked:
-			settles[it.shard] = append(settles[it.shard], o)
+			settles[it.shard] = append(settles[it.shard], e)
 		default:
-			parks[it.shard] = append(parks[it.shard], o)
+			parks[it.shard] = append(parks[it.shard], e)
 		}
-		if o.Fate == Published {
+		switch o.Fate {
+		case Again:
+			w.lookAgain(now.Add(o.Wait))
+		case Behind:
+			w.lookAgain(now.Add(w.config.PollMin)) // what it waits for may be gone already
+		case Published, Dead, Block:
+		}
+	}
+	ok = true
+	if len(acks) > 0 && w.insist(p, "ack", func(ctx context.Context) error { return w.store.Ack(ctx, acks) }) != nil {
+		w.leftUnacked(len(acks))
+		ok = false
+	}
+	for sh, entries := range parks {
+		ok = w.record(p, "park", w.store.Park, sh, entries) && ok
+	}
+	for sh, entries := range settles {
+		ok = w.record(p, "settle", w.store.Settle, sh, entries) && ok
+	}
+	return ok
+}
+
+// record writes what became of messages of one shard, and then reports it to the hooks.
+func (w *worker) record(p phases, op string, write func(context.Context, Lease, []Outcome) error, sh *shard, entries []entry) (ok bool) {
+	outcomes := make([]Outcome, len(entries))
+	published := 0
+	for i, e := range entries {
+		outcomes[i] = e.outcome
+		if e.outcome.Fate == Published {
 			published++
 		}
-		switch {
-		case o.Fate == Again:
-			w.lookAgain(now.Add(o.Wait))
-		case o.Fate == Behind:
-			w.lookAgain(now.Add(w.config.PollMin)) // what it waits for may be gone already
-		case it.parked && it.key() != "":
-			w.lookAgain(now) // the next of its key is due
+	}
+	lost := false
+	err := w.insist(p, op, func(ctx context.Context) error {
+		err := write(ctx, sh.lease, outcomes)
+		if lost = errors.Is(err, ErrLeaseLost); lost {
+			return nil
 		}
-	}
-	ok := len(acks) == 0 || w.insist(p, "ack", func(ctx context.Context) error { return w.store.Ack(ctx, acks) })
-	for sh, outcomes := range parks {
-		ok = ok && w.insist(p, "park", func(ctx context.Context) error { return w.store.Park(ctx, sh.lease, outcomes) })
-	}
-	for sh, outcomes := range settles {
-		ok = ok && w.insist(p, "settle", func(ctx context.Context) error { return w.store.Settle(ctx, sh.lease, outcomes) })
-	}
-	if !ok {
+		return err
+	})
+	switch {
+	case lost:
+		w.lose(sh)
+		return true
+	case err != nil:
 		w.leftUnacked(published)
 		return false
 	}
-	for _, e := range s.entries {
-		e.item.done = true
+	for _, e := range entries {
 		if e.report != nil {
 			e.report()
 		}
@@ -143,22 +171,19 @@ func (w *worker) settle(p phases, s *settlement) bool {
 	return true
 }
 
-// insist repeats f until it succeeds, or the shard has gone to another relay, or the time
-// of the drain is up. Nothing new is published meanwhile: what is published must be
-// written down first, and the store is in no state for it.
-func (w *worker) insist(p phases, op string, f func(context.Context) error) bool {
+// insist repeats f until it succeeds or the time of the drain is up, and returns the last
+// error. Nothing new is published meanwhile: what is published must be written down first,
+// and the store is in no state for it.
+func (w *worker) insist(p phases, op string, f func(context.Context) error) error {
 	for fails := 0; ; fails++ {
 		ctx, cancel := w.limit(p.settle)
 		err := f(ctx)
 		cancel()
-		if err == nil || errors.Is(err, ErrLeaseLost) {
-			return true
-		}
-		if p.settle.Err() != nil {
-			return false
+		if err == nil || p.settle.Err() != nil {
+			return err
 		}
 		w.failed(p.settle, op, err)
-		sleep(p.settle, jitter(min(w.config.PollMin<<min(fails, 20), w.config.PollMax), 0.2))
+		sleep(p.settle, jitter(doubled(w.config.PollMin, fails, w.config.PollMax), 0.2), nil, nil)
 	}
 }
 
@@ -169,8 +194,8 @@ func (w *worker) lookAgain(at time.Time) {
 }
 
 // up tells the lane that something got through.
-func (w *worker) up(p phases) {
-	if !w.lane.up() {
+func (w *worker) up(p phases, began int) {
+	if !w.lane.up(began) {
 		return
 	}
 	w.log(p.settle, slog.LevelInfo, "outbox: destination is available again")

@@ -75,8 +75,9 @@ func (e *unavailableError) Is(target error) bool { return target == ErrUnavailab
 
 // Unavailable marks err as an outage of the destination, which is no fault of the
 // message: it spends no attempt, and the relay leaves the lane alone but for one probe
-// per [RelayConfig.Probe]. Combine it with [retry.After] to name a longer wait. A nil
-// err gives nil.
+// per [RelayConfig.Probe]. Combine it with [retry.After] to name a longer wait. Only a
+// message that fails so again and again while others get through spends attempts, like any
+// that fails. A nil err gives nil.
 func Unavailable(err error) error {
 	if err == nil {
 		return nil

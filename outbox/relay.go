@@ -81,7 +81,7 @@ type session struct {
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
-	unacked int // published, but not acknowledged at the end
+	unacked int // messages published, but not recorded as such at the end
 }
 
 func newSession(r *Relay) *session {
@@ -95,7 +95,7 @@ func newSession(r *Relay) *session {
 
 // phases are the contexts of a session: stop ends the taking of new work, publish the
 // calls in flight, settle everything.
-type phases struct{ stop, publish, settle context.Context }
+type phases struct{ stop, publish, settle context.Context } //nolint:containedctx // handed down as one, never kept
 
 func (s *session) run(ctx context.Context) error {
 	publish, cutPublish := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,7 +120,7 @@ func (s *session) run(ctx context.Context) error {
 	if n, ok := s.store.(Notifier); ok {
 		s.wg.Go(func() { s.listen(ctx, n) })
 	}
-	s.keepLeases(ctx, phases{stop: ctx, publish: publish, settle: settle})
+	s.keepLeases(phases{stop: ctx, publish: publish, settle: settle})
 
 	var errs []error
 	if err := s.store.Release(settle, s.config.Owner, nil); err != nil {
@@ -128,6 +128,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 	close(drained)
 	s.wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.unacked > 0 {
 		errs = append(errs, fmt.Errorf("outbox: %d messages were published but not acknowledged within Drain, and will be published again", s.unacked))
 	}
@@ -142,17 +144,21 @@ func (s *session) run(ctx context.Context) error {
 // listen lets the store wake the relay.
 func (s *session) listen(ctx context.Context, n Notifier) {
 	for fails := 0; ctx.Err() == nil; fails++ {
+		start := time.Now()
 		err := n.Listen(ctx, s.bell.ring)
 		if ctx.Err() != nil {
 			return
 		}
+		if time.Since(start) > time.Minute {
+			fails = 0
+		}
 		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "outbox: the store's notifications failed; polling goes on", slog.Any("error", err))
 		s.bell.ring() // what came in between was not announced
-		sleep(ctx, jitter(min(time.Minute, time.Second<<min(fails, 6)), 0.2))
+		sleep(ctx, jitter(doubled(time.Second, fails, time.Minute), 0.2), nil, nil)
 	}
 }
 
-// failed reports a call of the store that will be repeated.
+// failed reports a call of the store that will be repeated, unless ctx ended it.
 func (s *session) failed(ctx context.Context, op string, err error) {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return
@@ -185,16 +191,25 @@ func (b *bell) wait() <-chan struct{} {
 	return b.ch
 }
 
-// sleep waits for d, or until ctx ends or one of wakes does, which may be nil.
-func sleep(ctx context.Context, d time.Duration, wakes ...<-chan struct{}) {
-	wakes = append(wakes, nil, nil, nil)
+// sleep waits for d, or until ctx ends or one of two channels has something; nil ones have
+// not. It says whether d is over.
+func sleep(ctx context.Context, d time.Duration, wake, other <-chan struct{}) (slept bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-wakes[0]:
-	case <-wakes[1]:
-	case <-wakes[2]:
+		return true
+	case <-wake:
+	case <-other:
 	}
+	return false
+}
+
+// doubled is d doubled n times, but at most the limit.
+func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
+	for ; n > 0 && d < limit; n-- {
+		d = min(2*d, limit)
+	}
+	return min(d, limit)
 }

@@ -34,8 +34,9 @@ type Store interface {
 	// free, released or expired, whoever held it before. A renewal keeps it, also a late
 	// one if nobody came between.
 	//
-	// Where the owner holds more than its fair share of a lane, the excess comes marked
-	// Surplus, but only as far as other living relays hold less than theirs.
+	// Where the owner holds more of a lane than the fair share, rounded up, and others less,
+	// or more than it rounded down, and others less than that, the excess comes marked
+	// Surplus, as far as the others do not find enough that is free.
 	Lease(ctx context.Context, r LeaseRequest) ([]Lease, error)
 
 	// Release gives shards back at once, so that others need not wait for the lease to
@@ -107,9 +108,10 @@ type Page struct {
 	More bool  // there is more to read at once: a shard reached Limit, or the page Bytes
 
 	// Safe says that in the shards asked for no message with a Seq at or below it will
-	// still appear: whoever might have committed one has ended. A store whose Seqs
-	// become visible in order says [math.MaxInt64]; one that does not know says 0, and
-	// is read again from the start of a shard every so often.
+	// still appear which this read could not see: whoever might commit one had ended
+	// before. Reads then begin there. A store whose Seqs become visible in order says
+	// [math.MaxInt64]; one that does not know says 0, and is always read from the start of
+	// a shard, past what is deleted.
 	Safe int64
 }
 

@@ -15,142 +15,125 @@ type worker struct {
 	lane   *lane
 	gained chan struct{} // there are new shards
 
-	mu       sync.Mutex
-	shards   map[int]*shard
-	released map[int]int64 // epochs of shards given back: a late renewal must not revive them
-	owed     []Lease       // still to be given back
+	mu     sync.Mutex
+	shards map[int]*shard
+	over   map[int]int64 // the last epoch that ended, of each shard
 
+	// Of the worker alone:
+	owed  []Lease   // still to be given back
 	dueAt time.Time // when to look for parked messages again
 }
 
 func newWorker(s *session, l *lane) *worker {
 	return &worker{
-		session:  s,
-		lane:     l,
-		gained:   make(chan struct{}, 1),
-		shards:   map[int]*shard{},
-		released: map[int]int64{},
+		session: s,
+		lane:    l,
+		gained:  make(chan struct{}, 1),
+		shards:  map[int]*shard{},
+		over:    map[int]int64{},
 	}
 }
+
+// pace says when the next round is due.
+type pace uint8
+
+const (
+	atOnce pace = iota // there is more to do
+	poll               // there was nothing new: less and less often
+	barred             // nothing can be done before the returned time is over
+)
 
 func (w *worker) run(p phases) {
 	wait := w.config.PollMin
-	for p.stop.Err() == nil {
+	for {
 		rung, reopened := w.bell.wait(), w.lane.wait()
-		more, shutFor := w.round(p)
-		switch {
-		case p.stop.Err() != nil:
+		next, d := w.round(p)
+		if p.stop.Err() != nil {
 			return
-		case more:
-			wait = w.config.PollMin
-			continue
-		case shutFor > 0:
-			sleep(p.stop, min(shutFor, w.config.PollMax), reopened, w.gained)
-			continue
 		}
-		d := wait - time.Duration(float64(wait)/2*mathrand.Float64())
-		if until := time.Until(w.dueAt); until < d {
-			d = max(until, 0)
-		}
-		asleep := time.Now()
-		sleep(p.stop, d, rung, w.gained)
-		if time.Since(asleep) < d {
+		switch next {
+		case atOnce:
 			wait = w.config.PollMin
-		} else {
-			wait = min(2*wait, w.config.PollMax)
+		case barred:
+			sleep(p.stop, min(d, w.config.PollMax), reopened, w.gained)
+		case poll:
+			d = wait/2 + mathrand.N(wait/2+1)
+			if sleep(p.stop, min(d, max(time.Until(w.dueAt), 0)), rung, w.gained) {
+				wait = doubled(wait, 1, w.config.PollMax)
+			} else {
+				wait = w.config.PollMin
+			}
 		}
 	}
 }
 
-// round reads and publishes once. It says whether there is more to do at once, or how
-// long the lane is shut.
-func (w *worker) round(p phases) (more bool, shutFor time.Duration) {
+// round reads and publishes once.
+func (w *worker) round(p phases) (next pace, d time.Duration) {
 	now := time.Now()
-	shards, owed := w.mine(now)
-	w.giveBack(p.stop, owed)
+	shards := w.mine(now)
+	w.giveBack(p.stop)
 	if len(shards) == 0 {
-		return false, 0
+		return barred, w.config.PollMax
 	}
-	may, shutFor := w.lane.enter(now)
+	may, d := w.lane.enter(now)
 	if may == shut {
-		return false, shutFor
+		return barred, d
 	}
 	b := &backlog{shards: shards, orderSafe: w.orderSafe}
 	defer b.advance()
-	moreDue := w.readDue(p.stop, b, shards, now)
-	moreHot := w.readHot(p.stop, b, shards, now)
-	if len(b.items) == 0 {
-		if may == probe {
-			w.lane.pause()
-		}
-		return false, 0
-	}
+	moreDue := w.readDue(p.stop, b, now)
+	moreHot := w.readHot(p.stop, b)
 	if !w.work(p, b, may == probe) {
-		return false, 0
+		return poll, 0
 	}
-	return moreDue || moreHot || time.Until(w.dueAt) <= 0, 0
+	if len(b.items) > 0 && (moreDue || moreHot || time.Until(w.dueAt) <= 0) {
+		return atOnce, 0
+	}
+	return poll, 0
 }
 
 // readDue adds the parked messages whose time has come.
-func (w *worker) readDue(ctx context.Context, b *backlog, shards []*shard, now time.Time) (more bool) {
+func (w *worker) readDue(stop context.Context, b *backlog, now time.Time) (more bool) {
 	if now.Before(w.dueAt) {
 		return false
 	}
+	w.dueAt = now.Add(w.config.PollMax)
 	limit := 2 * w.config.Batch
-	held := make([]Lease, len(shards))
-	byNumber := make(map[int]*shard, len(shards))
-	for i, sh := range shards {
+	held := make([]Lease, len(b.shards))
+	for i, sh := range b.shards {
 		held[i] = sh.lease
-		byNumber[sh.lease.Shard] = sh
 	}
-	ctx, cancel := w.limit(ctx)
+	ctx, cancel := w.limit(stop)
 	defer cancel()
 	rows, err := w.store.Due(ctx, held, limit)
 	if err != nil {
-		w.failed(ctx, "due", err)
-		w.dueAt = now.Add(w.config.PollMax)
+		w.failed(stop, "due", err)
 		return false
 	}
-	for _, row := range rows {
-		if sh := byNumber[row.Shard]; sh != nil {
-			b.add(row, sh, true)
-		}
-	}
+	b.add(rows, true)
 	if more = len(rows) >= limit; more {
 		w.dueAt = now
-	} else {
-		w.dueAt = now.Add(w.config.PollMax)
 	}
 	return more
 }
 
-// readHot adds the next messages of every shard and moves the shards' marks past those
-// that are gone.
-func (w *worker) readHot(ctx context.Context, b *backlog, shards []*shard, now time.Time) (more bool) {
-	r := FetchRequest{From: make([]Cursor, len(shards)), Limit: w.config.Batch, Bytes: pageBytes}
-	byNumber := make(map[int]*shard, len(shards))
-	for i, sh := range shards {
-		from := sh.after
-		if sh.low < sh.after && now.Sub(sh.rescanned) >= w.config.Rescan {
-			from = sh.low
-			sh.rescanned = now
-		}
-		r.From[i] = Cursor{Lease: sh.lease, After: from}
-		byNumber[sh.lease.Shard] = sh
+// readHot adds the next messages of every shard. It reads from the low marks, not from where the
+// last read ended: a message that was numbered early and committed late must be found before
+// later ones of its key.
+func (w *worker) readHot(stop context.Context, b *backlog) (more bool) {
+	r := FetchRequest{From: make([]Cursor, len(b.shards)), Limit: w.config.Batch, Bytes: pageBytes}
+	for i, sh := range b.shards {
+		r.From[i] = Cursor{Lease: sh.lease, After: sh.low}
 	}
-	ctx, cancel := w.limit(ctx)
+	ctx, cancel := w.limit(stop)
 	defer cancel()
 	page, err := w.store.Fetch(ctx, r)
 	if err != nil {
-		w.failed(ctx, "fetch", err)
+		w.failed(stop, "fetch", err)
 		return false
 	}
-	for _, row := range page.Rows {
-		if sh := byNumber[row.Shard]; sh != nil {
-			b.add(row, sh, false)
-		}
-	}
-	b.safe = page.Safe
+	b.add(page.Rows, false)
+	b.safe, b.more = page.Safe, page.More
 	return page.More
 }
 

@@ -93,7 +93,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// harmless says by method that it had no effect, if it did not.
+// harmless is how a package that does not know this one says that nothing happened.
 type harmless struct {
 	error
 	none bool

@@ -48,8 +48,8 @@ type Job struct {
 	Close func() error
 }
 
-// finish checks and closes the job.
-func (j *Job) finish(ctx context.Context, calls int64) (err error) {
+// Finish checks and closes the job after so many calls. If ctx has ended it only closes it.
+func (j *Job) Finish(ctx context.Context, calls int64) (err error) {
 	if j.Close != nil {
 		defer func() {
 			if closing := j.Close(); err == nil {
@@ -65,7 +65,11 @@ func (j *Job) finish(ctx context.Context, calls int64) (err error) {
 
 // ID names a measurement, for filters: suite/backend/durability/operation/callers=N.
 func (g *Group) ID(op *Op, callers int) string {
-	return g.Suite + "/" + g.Backend + "/" + g.Durability + "/" + op.Name + "/callers=" + strconv.Itoa(callers)
+	return id(g.Suite, g.Backend, g.Durability, op.Name, callers)
+}
+
+func id(suite, backend, durability, op string, callers int) string {
+	return suite + "/" + backend + "/" + durability + "/" + op + "/callers=" + strconv.Itoa(callers)
 }
 
 func (g *Group) callers(asked []int) []int {

@@ -16,8 +16,9 @@ type Round struct {
 	Bytes   uint64
 }
 
-// perOp is the time between two operations that finish, in nanoseconds.
-func (r Round) perOp() float64 { return float64(r.Elapsed.Nanoseconds()) / float64(r.Ops) }
+// perOp is the time for each operation, in seconds. With several callers it is what an
+// operation takes of the time of all, not how long one of them waits.
+func (r Round) perOp() float64 { return r.Elapsed.Seconds() / float64(r.Ops) }
 
 // Result is what was measured of one operation with one number of callers.
 type Result struct {
@@ -28,9 +29,8 @@ type Result struct {
 	// P50 and P99 are percentiles of single operations as their callers see them, over
 	// all rounds; zero if there is no such thing.
 	P50, P99 time.Duration
-	// Ratio is the time an operation takes, divided by that of the bare one in the same
-	// round; Added is what it takes more, in seconds, as its caller sees it. nil if there
-	// is nothing to compare with.
+	// Ratio is the time per operation, divided by that of the bare one in the same round;
+	// Added is the difference, in seconds. nil if there is nothing to compare with.
 	Ratio, Added *Estimate
 	// Err is why the operation could not be measured, or what it did wrong.
 	Err error
@@ -76,6 +76,12 @@ func (r *Result) PerSecond() float64 {
 	return r.median(func(r Round) float64 { return float64(r.Ops) / r.Elapsed.Seconds() })
 }
 
+// PerOp is the time for each operation, in seconds: 1/PerSecond.
+func (r *Result) PerOp() float64 { return r.median(Round.perOp) }
+
+// ID names the measurement as [Group.ID] does.
+func (r *Result) ID() string { return id(r.Suite, r.Backend, r.Durability, r.Op, r.Callers) }
+
 // AllocsPerOp is how many allocations an operation makes.
 func (r *Result) AllocsPerOp() float64 {
 	return r.median(func(r Round) float64 { return float64(r.Allocs) / float64(r.Ops) })
@@ -100,7 +106,7 @@ func (r *Result) compare(bare *Result) {
 			continue
 		}
 		ratios = append(ratios, round.perOp()/b.perOp())
-		added = append(added, (round.perOp()-b.perOp())*float64(r.Callers)/1e9)
+		added = append(added, round.perOp()-b.perOp())
 	}
 	r.Ratio, r.Added = estimate(ratios), estimate(added)
 }

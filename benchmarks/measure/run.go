@@ -13,7 +13,10 @@ import (
 type Config struct {
 	Callers []int         // numbers of concurrent callers to measure
 	Rounds  int           // how often each operation has its turn
-	Time    time.Duration // for all of it; about, as long as the operations are much faster
+	Time    time.Duration // what all of it should take: it is spread over the operations
+	// Limit is how long it may take if the machine is slower than that: then the rest is
+	// not measured. 0 = Time.
+	Limit time.Duration
 	// Match selects operations by [Group.ID]; nil = all. What a selected one is compared
 	// with is measured too.
 	Match func(id string) bool
@@ -27,20 +30,32 @@ type Progress struct {
 	Next      string
 }
 
-// Run measures. It returns what it has when ctx ends, without those that it has not come to.
-// An operation that fails is a Result with Err.
-func Run(ctx context.Context, groups []Group, c Config) ([]Result, error) {
+// Outcome is what a run has found.
+type Outcome struct {
+	Results []Result
+	Missing int // operations that it did not come to
+}
+
+// Run measures. When ctx or the time ends it returns what it has. An operation that fails
+// is a Result with Err; an error of Run's own is one of the arguments'.
+func Run(ctx context.Context, groups []Group, c Config) (Outcome, error) {
 	switch {
 	case len(c.Callers) == 0:
-		return nil, errors.New("measure: Config.Callers is empty; give at least one number of callers")
+		return Outcome{}, errors.New("measure: Config.Callers is empty; give at least one number of callers")
 	case c.Rounds < 1:
-		return nil, fmt.Errorf("measure: Config.Rounds is %d; give at least 1", c.Rounds)
+		return Outcome{}, fmt.Errorf("measure: Config.Rounds is %d; give at least 1", c.Rounds)
 	case c.Time <= 0:
-		return nil, fmt.Errorf("measure: Config.Time is %v; give a positive duration", c.Time)
+		return Outcome{}, fmt.Errorf("measure: Config.Time is %v; give a positive duration", c.Time)
+	}
+	if c.Limit == 0 {
+		c.Limit = c.Time
+	}
+	if c.Limit < c.Time {
+		return Outcome{}, fmt.Errorf("measure: Config.Limit is %v; give at least Config.Time, %v", c.Limit, c.Time)
 	}
 	for _, n := range c.Callers {
 		if n < 1 {
-			return nil, fmt.Errorf("measure: Config.Callers has %d; callers are counted from 1", n)
+			return Outcome{}, fmt.Errorf("measure: Config.Callers has %d; callers are counted from 1", n)
 		}
 	}
 	if c.Match == nil {
@@ -50,38 +65,28 @@ func Run(ctx context.Context, groups []Group, c Config) ([]Result, error) {
 		c.Progress = func(Progress) {}
 	}
 	blocks := plan(groups, c.Callers, c.Match)
-	left := 0
+	ctx, cancel := context.WithTimeout(ctx, c.Limit)
+	defer cancel()
+	all := 0
 	for _, b := range blocks {
-		left += len(b.ops)
+		all += len(b.ops)
 	}
-	all, deadline := left, time.Now().Add(c.Time)
-	var results []Result
+	var o Outcome
+	p, done := newPacer(c, all), 0
 	for _, b := range blocks {
 		if ctx.Err() != nil {
 			break
 		}
-		c.Progress(Progress{Done: all - left, All: all, Next: fmt.Sprintf("%s on %s (%s), callers=%d", b.group.Suite, b.group.Backend, b.group.Durability, b.callers)})
-		results = append(results, b.run(ctx, c.Rounds, sliceOf(time.Until(deadline), left, c.Rounds))...)
-		left -= len(b.ops)
+		c.Progress(Progress{Done: done, All: all, Next: fmt.Sprintf("%s on %s (%s), callers=%d", b.group.Suite, b.group.Backend, b.group.Durability, b.callers)})
+		o.Results = append(o.Results, b.run(ctx, c.Rounds, p)...)
+		done += len(b.ops)
 	}
-	return results, nil
-}
-
-const (
-	leastSlice = 2 * time.Millisecond
-	mostSlice  = time.Second
-)
-
-// sliceOf spreads what is left of the time over what is left to do: for each operation its
-// rounds and one to warm up. A part of it goes into preparing.
-func sliceOf(left time.Duration, ops, rounds int) time.Duration {
-	const measuring = 0.85
-	each := time.Duration(measuring * float64(left) / float64(ops*(rounds+1)))
-	return min(max(each, leastSlice), mostSlice)
+	o.Missing = all - len(o.Results)
+	return o, nil
 }
 
 // run measures a block's operations side by side.
-func (b *block) run(ctx context.Context, rounds int, slice time.Duration) []Result {
+func (b *block) run(ctx context.Context, rounds int, p *pacer) []Result {
 	results := make([]Result, len(b.ops))
 	lanes := make([]lane, len(b.ops))
 	for i, op := range b.ops {
@@ -91,16 +96,21 @@ func (b *block) run(ctx context.Context, rounds int, slice time.Duration) []Resu
 		}
 		lanes[i] = lane{op: op, result: &results[i], runner: newRunner(b.callers)}
 	}
+	begin := time.Now()
+	slice := p.slice(begin)
 	for i := range lanes {
 		lanes[i].note(ctx, lanes[i].warmUp(ctx, slice))
 	}
+	p.spent(warmUpTurn*float64(len(lanes)), slice, time.Since(begin))
 	for n := range rounds {
+		begin, slice = time.Now(), p.slice(time.Now())
 		for i := range lanes {
 			l := &lanes[(i+n)%len(lanes)] // nobody is always first
 			if l.result.Err == nil && ctx.Err() == nil {
 				l.note(ctx, l.round(ctx, n, slice))
 			}
 		}
+		p.spent(float64(len(lanes)), slice, time.Since(begin))
 	}
 	for i := range lanes {
 		l := &lanes[i]

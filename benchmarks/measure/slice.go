@@ -170,7 +170,7 @@ func (r *runner) close(ctx context.Context) error {
 	}
 	job, calls := r.job, r.calls
 	r.job = nil
-	if err := job.finish(ctx, calls); err != nil && !errors.Is(err, ctx.Err()) {
+	if err := job.Finish(ctx, calls); err != nil && !errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("after %d calls: %w", calls, err)
 	}
 	return nil

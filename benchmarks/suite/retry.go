@@ -34,18 +34,21 @@ func retryGroup(name string, failures int) measure.Group {
 		if failures > 0 && c.once {
 			continue
 		}
-		g.Ops = append(g.Ops, measure.Op{
-			Name: c.name, Bare: c.bare,
-			Loop: func(b *testing.B) error {
-				called := newCallee(failures)
-				if err := c.loop(b, called); err != nil {
-					return err
-				}
-				return want("attempts", called.calls, int64(b.N*(failures+1)), nil)
-			},
-		})
+		g.Ops = append(g.Ops, measure.Op{Name: c.name, Bare: c.bare, Loop: c.counted(failures)})
 	}
 	return g
+}
+
+// counted is the case with a function that fails so many times before each success, and a
+// look at how often it was called.
+func (c retryCase) counted(failures int) func(*testing.B) error {
+	return func(b *testing.B) error {
+		called := newCallee(failures)
+		if err := c.loop(b, called); err != nil {
+			return err
+		}
+		return want("attempts", called.calls, int64(b.N*(failures+1)), nil)
+	}
 }
 
 // retryCase is one way to call a function that may fail.

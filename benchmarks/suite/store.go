@@ -219,7 +219,7 @@ func sized(result []byte, err error) error {
 
 var errNoInspector = errors.New("the store is no idem.Inspector, so nothing can be checked")
 
-// countDone counts the keys that are done. There should be no more than most, or a thousand.
+// countDone counts the keys that are done. There should be no more than most, or those known.
 func countDone(ctx context.Context, s idem.Store, most int64) (int64, error) {
 	i, ok := s.(idem.Inspector)
 	if !ok {

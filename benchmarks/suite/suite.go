@@ -34,7 +34,7 @@ func All(backends []backend.Backend, dir string) []measure.Group {
 const resultSize = 256
 
 // known is how many keys have a result when replays are measured.
-const known = 1000
+const known = 256
 
 // seat is one caller's own state, a cache line apart from the next one's.
 type seat struct {

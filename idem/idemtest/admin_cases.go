@@ -243,6 +243,7 @@ func s45Delete(c *C) {
 }
 
 func s45Resolve(c *C) {
+	const resolved = "resolved"
 	inspector := c.inspector()
 	resolve := func(key idem.Key, result string) (idem.Record, error) {
 		return inspector.Resolve(c.ctx, key, []byte(result), longKeep)
@@ -254,16 +255,16 @@ func s45Resolve(c *C) {
 	expired := c.want("first claim", cl, idem.Acquired).Lease
 	c.past(cl.Lease)
 	for _, l := range []idem.Lease{held, expired} {
-		for _, result := range []string{"resolved", "again"} {
+		for _, result := range []string{resolved, "again"} {
 			rec, err := resolve(l.Key, result)
-			if err != nil || rec.State != idem.Done || string(rec.Result) != "resolved" {
+			if err != nil || rec.State != idem.Done || string(rec.Result) != resolved {
 				c.Fatalf("Resolve %q: %v %q, %v; want done, with the first resolution", l.Key, rec.State, rec.Result, err)
 			}
 		}
-		c.replays("after Resolve", l.Key, []byte("resolved"))
+		c.replays("after Resolve", l.Key, []byte(resolved))
 		rec, err := c.store.Complete(c.ctx, l, []byte("late"), longKeep)
 		c.lost("completion after Resolve", err)
-		if rec.State != idem.Done || string(rec.Result) != "resolved" {
+		if rec.State != idem.Done || string(rec.Result) != resolved {
 			c.Errorf("with ErrLeaseLost came %v %q, want the resolution", rec.State, rec.Result)
 		}
 		c.lost("renewal after Resolve", c.store.Renew(c.ctx, l, long, nil))

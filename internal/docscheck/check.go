@@ -30,6 +30,9 @@ func (t *tree) check() []string {
 		for _, l := range p.links {
 			t.checkLink(p.path, l, complain)
 		}
+		for _, line := range p.broken {
+			complain(line, "the link begins on the line before, where it is not seen: write it on one line")
+		}
 		for _, s := range slices.Concat(p.spans, p.words) {
 			t.checkTests(s, complain)
 		}
@@ -126,7 +129,7 @@ func (t *tree) checkLink(from string, l link, complain complaint) {
 		complain(l.line, "the link to %s leaves the repository", l.target)
 	case !t.files[to]:
 		complain(l.line, "the link to %s leads to nothing: there is no %s", l.target, to)
-	case hasAnchor && path.Ext(to) != ".md":
+	case hasAnchor && path.Ext(to) != markdown:
 		complain(l.line, "the link to %s has an anchor, which only Markdown files have; lines move", l.target)
 	case hasAnchor && !slices.Contains(t.anchors[to], anchor):
 		complain(l.line, "the link to %s leads to no heading of %s", l.target, to)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"example.com/once/idem"
 )
@@ -125,8 +124,7 @@ func Example_fence() {
 
 func Example_atMostOnce() {
 	ctx := context.Background()
-	store := &idem.Memory{}
-	guard, _ := idem.New(store, idem.Config{Mode: idem.AtMostOnce})
+	guard, _ := idem.New(&idem.Memory{}, idem.Config{Mode: idem.AtMostOnce})
 	runs := 0
 	launch := func(context.Context) error {
 		runs++
@@ -136,15 +134,15 @@ func Example_atMostOnce() {
 	fmt.Println(idem.Do(ctx, guard, "rocket-1", launch))
 	fmt.Println(idem.Do(ctx, guard, "rocket-1", launch)) // does not run
 
-	// Somebody has looked: the rocket is gone. So the key is done, without a result.
-	_, err := store.Resolve(ctx, "rocket-1", nil, 24*time.Hour)
-	fmt.Println(err)
+	// Somebody has looked: the rocket is gone. So the key is done.
+	if _, err := guard.Resolve(ctx, "rocket-1", nil, nil); err != nil {
+		fmt.Println(err)
+	}
 	fmt.Println(idem.Do(ctx, guard, "rocket-1", launch))
 	fmt.Println(runs, "launch")
 	// Output:
 	// no answer
 	// idem: key is abandoned, its outcome unknown until resolved
 	// <nil>
-	// idem: done, but no result was kept
 	// 1 launch
 }

@@ -31,6 +31,8 @@ type source struct {
 	lines []string
 }
 
+const markdown = ".md"
+
 // load reads a checkout. Of hidden folders and testdata it takes note, but reads nothing.
 func load(fsys fs.FS) (*tree, error) {
 	t := &tree{
@@ -57,7 +59,10 @@ func load(fsys fs.FS) (*tree, error) {
 		}
 		return t.add(name, string(data))
 	})
-	return t, err
+	if err != nil {
+		return nil, fmt.Errorf("docscheck: %w", err)
+	}
+	return t, nil
 }
 
 // aside says whether a folder, or one above it, is hidden or holds test data.
@@ -70,22 +75,22 @@ func aside(dir string) bool {
 // read returns the content of the files that matter, and nil for others.
 func read(fsys fs.FS, name string) ([]byte, error) {
 	switch path.Ext(name) {
-	case ".go", ".md":
+	case ".go", markdown:
 	default:
 		if name != "Makefile" {
 			return nil, nil
 		}
 	}
 	data, err := fs.ReadFile(fsys, name)
-	if data == nil {
-		data = []byte{}
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
 	}
-	return data, err
+	return append([]byte{}, data...), nil // not nil, even if it is empty
 }
 
 func (t *tree) add(name, text string) error {
 	switch path.Ext(name) {
-	case ".md":
+	case markdown:
 		p := parsePage(name, text)
 		t.anchors[name] = p.anchors
 		if checked(name) {
@@ -112,7 +117,7 @@ func (t *tree) addSource(name, text string) error {
 	t.sources = append(t.sources, source{name, flat(text)})
 	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
 	if err != nil {
-		return fmt.Errorf("docscheck: %w", err)
+		return fmt.Errorf("parse: %w", err)
 	}
 	if strings.HasSuffix(name, "_test.go") {
 		t.addTests(name, file)

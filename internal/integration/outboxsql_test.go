@@ -3,6 +3,8 @@ package integration_test
 import (
 	"context"
 	"database/sql"
+	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,6 +89,12 @@ func (o *outboxDB) due(tb testing.TB, held []outbox.Lease) []outbox.Row {
 		tb.Fatal(err)
 	}
 	return rows
+}
+
+// raceDetector says whether everything takes ten times as long.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func onSQLite(t *testing.T, f func(t *testing.T, d sqliteDriver)) {

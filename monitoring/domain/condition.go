@@ -14,7 +14,8 @@ import (
 // is immutable and safe for concurrent use.
 type Condition struct{ node node }
 
-// node is one operation of a condition. eval returns series with distinct labels, in no promised order.
+// node is one operation of a condition. eval returns series with distinct labels, in no promised order
+// and in a slice of the caller's own.
 type node interface {
 	eval(in *Input) []Sample
 	selectors(visit func(*selector, time.Duration))
@@ -114,7 +115,7 @@ func (s *selector) eval(in *Input) []Sample {
 func (s *selector) selectors(visit func(*selector, time.Duration)) { visit(s, 0) }
 
 func (s *selector) String() string {
-	if len(s.matchers) == 0 {
+	if len(s.matchers) == 0 && !isNumberWord(s.name) {
 		return s.name
 	}
 	parts := make([]string, len(s.matchers))
@@ -271,7 +272,7 @@ type compare struct {
 }
 
 func (c *compare) eval(in *Input) []Sample {
-	return slices.DeleteFunc(slices.Clone(c.of.eval(in)), func(s Sample) bool { return !c.op.holds(s.Value, c.value) })
+	return slices.DeleteFunc(c.of.eval(in), func(s Sample) bool { return !c.op.holds(s.Value, c.value) })
 }
 
 func (c *compare) selectors(visit func(*selector, time.Duration)) { c.of.selectors(visit) }

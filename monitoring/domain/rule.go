@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Limits of one rule, against a mistake in it.
@@ -63,6 +66,10 @@ func (r *Rule) Validate() error {
 	switch {
 	case r.ID == "" || len(r.ID) > maxRuleIDLen:
 		return bad("ID", "want 1 to %d bytes", maxRuleIDLen)
+	case !utf8.ValidString(r.ID):
+		return bad("ID", "is not valid UTF-8; it becomes part of keys and messages")
+	case strings.ContainsFunc(r.ID, unicode.IsControl):
+		return bad("ID", "holds a control character; it becomes part of keys and messages, which have none")
 	case r.Name == "":
 		return bad("Name", "is empty; give the alert a name")
 	case r.Condition.node == nil:

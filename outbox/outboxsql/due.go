@@ -85,35 +85,47 @@ func (p *plan) heads(ctx context.Context) error {
 }
 
 // followers fills what room is left with what is behind the heads, up to the first of each
-// key that is not due; each key gets the same.
+// key that is not due. Each key gets the same as long as it has enough.
 func (p *plan) followers(ctx context.Context) error {
-	var keys [][]any
+	last := map[string]int64{} // of the keys that may have more
 	for _, h := range p.parked {
 		if h.key != "" {
-			keys = append(keys, []any{h.key, h.seq})
+			last[h.key] = h.seq
 		}
 	}
-	if p.full || p.room == 0 || len(keys) == 0 {
-		return nil
-	}
-	each := (p.room + len(keys) - 1) / len(keys)
-	stopped := map[string]bool{}
-	return p.eachOf(ctx, p.Store.read, p.e.followers, nil, keys, []any{p.shard, each}, func(scan func(...any) error) error {
-		var seq int64
-		var key string
-		var size int
-		var due bool
-		if err := scan(&key, &seq, &size, &due); err != nil {
+	for p.room > 0 && !p.full && len(last) > 0 {
+		most := (p.room + len(last) - 1) / len(last)
+		var from [][]any
+		for key, seq := range last {
+			from = append(from, []any{key, seq})
+		}
+		found, stopped := map[string]int{}, map[string]bool{}
+		err := p.eachOf(ctx, p.Store.read, p.e.followers, nil, from, []any{p.shard, most}, func(scan func(...any) error) error {
+			var key string
+			var seq int64
+			var size int
+			var due bool
+			if err := scan(&key, &seq, &size, &due); err != nil {
+				return err
+			}
+			if stopped[key] = stopped[key] || !due; stopped[key] {
+				return nil
+			}
+			p.add(seq, key, size)
+			found[key]++
+			last[key] = seq
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		if !due {
-			stopped[key] = true
+		for key := range last {
+			if stopped[key] || found[key] < most {
+				delete(last, key)
+			}
 		}
-		if !stopped[key] {
-			p.add(seq, key, size)
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // read reads what was planned. What has changed since is left out, with what is behind it;

@@ -10,19 +10,20 @@ type holdings struct {
 
 // share returns how many free shards the relay may take, and how many it should give back.
 //
-// Each relay is owed the least that everybody gets when the shards are divided; what then
-// remains goes to whoever comes first. So a relay takes what it is owed, and of the rest
-// only what nobody is owed; it gives back what it has beyond the least, as far as others
-// lack theirs and too few shards are free for them.
+// When the shards are divided, each relay is owed the least that everybody gets, and one
+// more is the most that anybody gets. So a relay takes what it is owed, and then up to the
+// most of what nobody is owed. It gives back what others are owed and cannot find free, down
+// to the least, and what it has beyond the most, unless enough is free for the others.
 func (h holdings) share() (take, surplus int) {
 	relays := len(h.others) + 1
 	least, most := h.shards/relays, (h.shards+relays-1)/relays
-	owed := 0
+	owed, room := 0, 0 // by how much the others are below the least, and below the most
 	for _, n := range h.others {
 		owed += max(0, least-n)
+		room += max(0, most-n)
 	}
 	take = max(0, min(least-h.mine, h.free))
 	take += max(0, min(most-h.mine-take, h.free-take-owed))
-	surplus = max(0, min(h.mine-least, owed-h.free))
+	surplus = max(0, min(h.mine-least, owed-h.free), min(h.mine-most, room-h.free))
 	return take, surplus
 }

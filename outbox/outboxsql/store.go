@@ -53,7 +53,7 @@ func (s *Store) inTx(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if s.e.lock != "" {
 		if _, err := tx.ExecContext(ctx, s.e.lock, ""); err != nil {
-			return s.e.failed(doing, err)
+			return s.e.failed(doing+": lock table "+s.names.table("_meta")+", which Migrate or the statements of Schema make", err)
 		}
 	}
 	if err := fn(tx); err != nil {
@@ -63,9 +63,8 @@ func (s *Store) inTx(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 }
 
 // now reads the clock.
-func (s *Store) now(ctx context.Context, q queryer) (int64, error) {
-	var now int64
-	err := q.QueryRowContext(ctx, s.e.clock).Scan(&now)
+func (s *Store) now(ctx context.Context, q queryer) (now int64, err error) {
+	err = each(ctx, q, s.e.clock, func(scan func(...any) error) error { return scan(&now) })
 	return now, err
 }
 
@@ -89,7 +88,7 @@ func each(ctx context.Context, q queryer, query string, f func(scan func(...any)
 			return err
 		}
 	}
-	return rows.Err()
+	return rows.Err() //nolint:wrapcheck // callers say what they were doing
 }
 
 var errEnough = errors.New("enough")

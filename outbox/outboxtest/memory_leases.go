@@ -68,16 +68,17 @@ func (m *Memory) share(lane uint8, shards []*memoryShard, r outbox.LeaseRequest,
 	}
 	least := len(shards) / len(counts)
 	most := (len(shards) + len(counts) - 1) / len(counts)
-	owed := 0 // to others, so that each has the least
+	owed, room := 0, 0 // what others lack to the least that each should have, and to the most
 	for owner, n := range counts {
 		if owner != r.Owner {
 			owed += max(0, least-n)
+			room += max(0, most-n)
 		}
 	}
 	mine := counts[r.Owner]
 	take := max(0, min(least-mine, free))
 	take += max(0, min(most-mine-take, free-take-owed))
-	surplus := max(0, min(mine-least, owed-free))
+	surplus := max(0, min(mine-least, owed-free), min(mine-most, room-free))
 
 	var held []outbox.Lease
 	for _, sh := range shards {

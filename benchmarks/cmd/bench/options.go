@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are the command's flags.
+type options struct {
+	callers []int
+	rounds  int
+	time    time.Duration
+	limit   time.Duration // a busy machine has until then
+	run     *regexp.Regexp
+	json    bool
+	out     string
+	dir     string
+	list    bool
+}
+
+// errUsage is matched by errors of the command line.
+var errUsage = errors.New("usage")
+
+const (
+	fullTime    = 60 * time.Second
+	fullRounds  = 7
+	quickTime   = 10 * time.Second
+	quickRounds = 3
+	leastTime   = time.Second
+)
+
+// parse returns flag.ErrHelp after it has written the help to stderr.
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	quick := fs.Bool("quick", false, "a rough look in about 10 s: 3 rounds, 1 and 8 callers")
+	callers := fs.String("callers", "", "numbers of concurrent `callers`, as in 1,8,64 (the default)")
+	fs.IntVar(&o.rounds, "rounds", 0, "how often each operation has its turn: `n` (default 7); 6 give intervals of 95 %")
+	fs.DurationVar(&o.time, "time", 0, "what all of it should take: `duration` (default 60s); on a busy machine it may take up to a minute")
+	run := fs.String("run", "", "measure what `regexp` matches in suite/backend/durability/operation/callers=N, and what it is compared with")
+	fs.BoolVar(&o.json, "json", false, "print JSON instead of the table")
+	fs.StringVar(&o.out, "out", "", "leave results.txt (for benchstat) and report.html in `folder`")
+	fs.StringVar(&o.dir, "dir", os.TempDir(), "`folder` for the databases; it should be on the disk that is to be measured")
+	fs.BoolVar(&o.list, "list", false, "list what would be measured, and stop")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(stderr, "usage: go run ./benchmarks/cmd/bench [flags]\n\n")
+			fs.SetOutput(stderr)
+			fs.PrintDefaults()
+			return o, err
+		}
+		return o, fmt.Errorf("%w: %w; --help lists the flags", errUsage, err)
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("%w: unexpected argument %q; choose operations with --run", errUsage, fs.Arg(0))
+	}
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return o, o.complete(given, *quick, *callers, *run)
+}
+
+// complete fills in the defaults and checks what was given.
+func (o *options) complete(given map[string]bool, quick bool, callers, run string) error {
+	defaultTime, defaultRounds, defaultCallers := fullTime, fullRounds, "1,8,64"
+	if quick {
+		defaultTime, defaultRounds, defaultCallers = quickTime, quickRounds, "1,8"
+	}
+	if !given["time"] {
+		o.time = defaultTime
+	}
+	o.limit = max(o.time, fullTime)
+	if !given["rounds"] {
+		o.rounds = defaultRounds
+	}
+	if !given["callers"] {
+		callers = defaultCallers
+	}
+	const mostRounds, mostCallers = 100, 4096
+	switch {
+	case o.time < leastTime:
+		return fmt.Errorf("%w: --time is %v; give at least %v", errUsage, o.time, leastTime)
+	case o.rounds < 1 || o.rounds > mostRounds:
+		return fmt.Errorf("%w: --rounds is %d; give 1 to %d", errUsage, o.rounds, mostRounds)
+	}
+	for field := range strings.SplitSeq(callers, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || n < 1 || n > mostCallers {
+			return fmt.Errorf("%w: --callers: %q is not a number from 1 to %d; give a list as in 1,8,64", errUsage, field, mostCallers)
+		}
+		o.callers = append(o.callers, n)
+	}
+	var err error
+	if o.run, err = regexp.Compile(run); err != nil {
+		return fmt.Errorf("%w: --run: %w", errUsage, err)
+	}
+	return nil
+}
