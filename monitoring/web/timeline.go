@@ -47,7 +47,7 @@ func (s *Server) timeline(ctx context.Context, r *http.Request) (view, error) {
 	}
 	now := time.Now()
 	t := timeline{
-		alertRow: alertRows(source{now: now, alerts: []app.AlertView{detail.AlertView}})[0],
+		alertRow: alertRows(source{now: now}, []app.AlertView{detail.AlertView})[0],
 		RuleID:   detail.RuleID, Fingerprint: detail.Fingerprint.String(),
 		Active: at(now, detail.ActiveAt), Fired: at(now, detail.FiredAt), Kept: at(now, detail.KeepSince), Resolved: at(now, detail.ResolvedAt),
 		Annotations: labels(detail.Annotations), Capped: len(detail.Events) >= eventsOfAlert,
