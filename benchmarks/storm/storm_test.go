@@ -28,7 +28,7 @@ const (
 	end      = 60 * time.Second
 )
 
-var errDown = errors.New("cannot now") //nolint:errname // it is one of the world, not of an API
+var errDown = errors.New("cannot now")
 
 type server struct {
 	mu      sync.Mutex
