@@ -128,8 +128,8 @@ func TestBreakerDividesByCallsWithAnOutcome(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			_ = retry.Do(ctx, &retry.Policy{MaxAttempts: 1, Breaker: b}, func(ctx context.Context) error { cancel(); return ctx.Err() })
 		}
-		if c := b.Counts(); c.TotalFailures != 0 || c.TotalSuccesses != 0 {
-			t.Errorf("cancelled calls count: %+v", c)
+		if c := b.Counts(); c.TotalFailures != 0 || c.TotalSuccesses != 0 || c.TotalExclusions != 50 || b.State() != gobreaker.StateClosed {
+			t.Errorf("cancelled calls count: %v, %+v", b.State(), c)
 		}
 		release := make(chan struct{})
 		for range 50 {
@@ -426,8 +426,13 @@ func TestDoneIsCalledExactlyOnce(t *testing.T) {
 			t.Errorf("told %d times", told)
 		}
 		told = 0
+		start := time.Now()
 		p := &retry.Policy{MaxAttempts: 1, AttemptTimeout: time.Second, Breaker: breakerFunc(func() (func(error), error) {
-			return func(error) { told++ }, nil
+			return func(err error) {
+				if told++; time.Since(start) != time.Second || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("told %v after %v", err, time.Since(start))
+				}
+			}, nil
 		})}
 		_ = retry.Do(t.Context(), p, func(context.Context) error { time.Sleep(time.Hour); return nil })
 		if told != 1 {
