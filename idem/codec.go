@@ -26,7 +26,8 @@ const (
 
 	// Before any of them, and before progress, may come how it is packed; see form.go.
 
-	tagSealed byte = 4
+	tagDeflated byte = 3
+	tagSealed   byte = 4
 )
 
 type recordedError struct {

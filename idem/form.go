@@ -2,7 +2,7 @@ package idem
 
 import "errors"
 
-// What a Guard stores is packed: sealed as Config says. It is bound to what it is and whose.
+// What a Guard stores is packed: compressed and sealed, as Config says.
 
 // form says what a stored value is.
 type form byte
@@ -31,6 +31,9 @@ func (g *Guard) pack(f form, l Lease, data []byte) []byte {
 	if data == nil {
 		return nil
 	}
+	if least := g.config.Compress; least > 0 && len(data) >= least {
+		data = g.pool.deflate(data)
+	}
 	if k := g.config.Seal; k != nil {
 		data = k.seal(f.context(l), data)
 	}
@@ -42,6 +45,14 @@ func (g *Guard) unpack(f form, l Lease, data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
+	data, err := g.unseal(f, l, data)
+	if err != nil || len(data) == 0 || data[0] != tagDeflated {
+		return data, err
+	}
+	return g.pool.inflate(data)
+}
+
+func (g *Guard) unseal(f form, l Lease, data []byte) ([]byte, error) {
 	k, sealed := g.config.Seal, data[0] == tagSealed
 	switch {
 	case sealed && k == nil:
