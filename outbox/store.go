@@ -109,8 +109,9 @@ type Page struct {
 
 	// Safe says that in the shards asked for no message with a Seq at or below it will
 	// still appear which this read could not see: whoever might commit one had ended
-	// before. A store whose Seqs become visible in order says [math.MaxInt64]; one that
-	// does not know says 0, and is read again from the start of a shard every so often.
+	// before. Reads then begin there. A store whose Seqs become visible in order says
+	// [math.MaxInt64]; one that does not know says 0, and is always read from the start of
+	// a shard, past what is deleted.
 	Safe int64
 }
 

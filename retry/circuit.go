@@ -150,8 +150,9 @@ func (b *Circuit) Allow() (done func(error), err error) {
 		return done, nil
 	}
 	b.tell()
+	settle := done
 	return func(outcome error) {
-		done(outcome)
+		settle(outcome)
 		b.tell()
 	}, nil
 }

@@ -239,6 +239,40 @@ func TestContextIsAskedAgainAfterTheObserver(t *testing.T) {
 	})
 }
 
+// Everyone who is told the same time would come back at once: a quarter is added to it, and never anything taken
+// off.
+func TestRequestedWaitsAreSpreadUpwards(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var shortest, longest time.Duration = time.Hour, 0
+		for range 500 {
+			op, _ := failing(1, retry.After(errFlaky, 8*time.Second))
+			start := time.Now()
+			if err := retry.Do(t.Context(), nil, op); err != nil {
+				t.Fatal(err)
+			}
+			d := time.Since(start)
+			shortest, longest = min(shortest, d), max(longest, d)
+		}
+		if shortest < 8*time.Second || shortest > 8100*time.Millisecond || longest > 10*time.Second || longest < 9900*time.Millisecond {
+			t.Errorf("waits of %v to %v", shortest, longest)
+		}
+	})
+}
+
+// If the spread does not fit before the deadline, the wait that was asked for may.
+func TestSpreadGivesWayToTheDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for range 200 {
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second+100*time.Millisecond)
+			op, calls := failing(1, retry.After(errFlaky, 8*time.Second))
+			if err := retry.Do(ctx, nil, op); err != nil || *calls != 2 {
+				t.Errorf("%d calls, %v", *calls, err)
+			}
+			cancel()
+		}
+	})
+}
+
 func TestMaxElapsedCountsFromTheStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		op := func(context.Context) error { time.Sleep(3 * time.Second); return errFlaky }

@@ -56,6 +56,10 @@ func TestIdemSQLiteMigratesConcurrently(t *testing.T) {
 	for _, d := range sqliteDrivers() {
 		t.Run(d.name, func(t *testing.T) {
 			db, path := d.file(t)
+			// The switch to the write-ahead log, once in a file's life, waits for nobody.
+			if err := db.PingContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {

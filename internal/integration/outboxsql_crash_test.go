@@ -26,7 +26,7 @@ import (
 const (
 	crashDatabase = "ONCE_OUTBOX_CRASH_DB"
 	crashReceived = "ONCE_OUTBOX_CRASH_RECEIVED"
-	crashDriver   = "ONCE_OUTBOX_CRASH_DRIVER"
+	relayDriver   = "ONCE_OUTBOX_CRASH_DRIVER"
 	crashName     = "ONCE_OUTBOX_CRASH_NAME"
 )
 
@@ -109,18 +109,9 @@ func TestOutboxSurvivesKills(t *testing.T) {
 	for _, n := range times {
 		dups += n - 1
 	}
-	rows, err := o.db.QueryContext(t.Context(), "SELECT id FROM effect")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	written, lost := 0, 0
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			t.Fatal(err)
-		}
-		written++
+	effects, lost := o.effects(t), 0
+	written := len(effects)
+	for _, id := range effects {
 		if times[id.String()] == 0 {
 			lost++
 		}
@@ -154,7 +145,7 @@ func TestOutboxCrashChild(t *testing.T) {
 		os.Exit(1)
 	}()
 	for _, d := range sqliteDrivers() {
-		if d.name != os.Getenv(crashDriver) {
+		if d.name != os.Getenv(relayDriver) {
 			continue
 		}
 		o := openOutbox(t, d, path, outboxsql.Config{})
@@ -254,7 +245,7 @@ func startChild(t *testing.T, database, received, driver, name string) *child {
 		t.Fatal(err)
 	}
 	c := &child{cmd: osexec.Command(self, "-test.run=^TestOutboxCrashChild$"), ended: make(chan struct{})}
-	c.cmd.Env = append(os.Environ(), crashDatabase+"="+database, crashReceived+"="+received, crashDriver+"="+driver, crashName+"="+name)
+	c.cmd.Env = append(os.Environ(), crashDatabase+"="+database, crashReceived+"="+received, relayDriver+"="+driver, crashName+"="+name)
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

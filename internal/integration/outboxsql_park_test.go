@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func oneShard(t *testing.T, d sqliteDriver, n int) (*outboxDB, outbox.Lease) {
 	o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 	msgs := make([]outbox.Message, n)
 	for i := range msgs {
-		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(fmt.Sprint(i + 1))}
+		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(strconv.Itoa(i + 1))}
 	}
 	o.write(t, msgs...)
 	return o, o.lease(t, "a")[0]
@@ -124,6 +125,21 @@ func TestOutboxBlockedKeyWaitsForTheOperator(t *testing.T) {
 	})
 }
 
+// TestOutboxDeadStaysDead: whoever settles a message that is dead by now is late.
+func TestOutboxDeadStaysDead(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o, l := oneShard(t, d, 2)
+		o.park(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Block, Attempts: 2, Err: "no"}, outbox.Outcome{Seq: 2, Fate: outbox.Dead})
+		want := o.dump(t)
+		for _, fate := range []outbox.Fate{outbox.Published, outbox.Again, outbox.Dead, outbox.Block} {
+			o.settle(t, l, outbox.Outcome{Seq: 1, Fate: fate, Attempts: 7, Err: "late"}, outbox.Outcome{Seq: 2, Fate: fate})
+			if got := o.dump(t); got != want {
+				t.Errorf("fate %d:\n%s\nwant\n%s", fate, got, want)
+			}
+		}
+	})
+}
+
 func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o, l := oneShard(t, d, 4)
@@ -134,6 +150,9 @@ func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 		o.wantDue(t, l, 3)
 		if n, err := o.Redrive(t.Context(), outbox.Filter{}); n != 2 || err != nil {
 			t.Fatal(n, err)
+		}
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 1"); c != 1 {
+			t.Errorf("%d messages follow, want 2 behind 1", c)
 		}
 		o.wantDue(t, l, 1, 2, 3)
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Wait: time.Hour})
@@ -182,6 +201,9 @@ func TestOutboxManyFollowers(t *testing.T) {
 		o.park(t, l, items...)
 		o.park(t, l, outbox.Outcome{Seq: n + 1, Fate: outbox.Again}, outbox.Outcome{Seq: n + 2, Fate: outbox.Again})
 		o.wantDue(t, l, n+1, n+2)
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 0"); c != 3 {
+			t.Errorf("Due has to look at %d messages, want only those with nobody ahead", c)
+		}
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Attempts: 2})
 		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 700)
 		if err != nil || len(rows) != 700 {
@@ -207,13 +229,36 @@ func TestOutboxManyFollowers(t *testing.T) {
 	})
 }
 
+// TestOutboxDueIsFair: what is left after the heads is shared among their keys.
+func TestOutboxDueIsFair(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
+		var items []outbox.Outcome
+		for i := range int64(30) {
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i / 10))})
+			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Behind})
+		}
+		l := o.lease(t, "a")[0]
+		o.park(t, l, items...)
+		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := seqsOf(rows)
+		slices.Sort(got)
+		if want := []int64{1, 2, 3, 11, 12, 13, 21, 22, 23}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 // TestOutboxDueIsBoundedInBytes: a read of large messages ends early, but never without one.
 func TestOutboxDueIsBoundedInBytes(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 		var items []outbox.Outcome
 		for i := range int64(7) {
-			o.write(t, outbox.Message{Topic: "t", Key: fmt.Sprint(i % 2), Payload: make([]byte, outbox.MaxPayload)})
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i % 2)), Payload: make([]byte, outbox.MaxPayload)})
 			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Again})
 		}
 		l := o.lease(t, "a")[0]
@@ -323,23 +368,29 @@ func (o *outboxDB) dump(tb testing.TB) string {
 		`SELECT 'meta', value, name, '', 0, 0 FROM once_outbox_meta ORDER BY name`,
 		`SELECT 'sequence', seq, name, '', 0, 0 FROM sqlite_sequence ORDER BY name`,
 	} {
-		rows, err := o.db.QueryContext(tb.Context(), q)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for rows.Next() {
-			var table, text, more string
-			var a, c, e int64
-			if err := rows.Scan(&table, &a, &text, &more, &c, &e); err != nil {
-				tb.Fatal(err)
-			}
-			fmt.Fprintln(&b, table, a, text, more, c, e)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			tb.Fatal(err)
-		}
+		o.dumpTable(tb, &b, q)
 	}
 	return b.String()
+}
+
+func (o *outboxDB) dumpTable(tb testing.TB, b *strings.Builder, query string) {
+	tb.Helper()
+	rows, err := o.db.QueryContext(tb.Context(), query)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var table, text, more string
+		var a, c, e int64
+		if err := rows.Scan(&table, &a, &text, &more, &c, &e); err != nil {
+			tb.Fatal(err)
+		}
+		fmt.Fprintln(b, table, a, text, more, c, e)
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func TestOutboxArgumentsThatMakeNoSense(t *testing.T) {

@@ -144,20 +144,20 @@ func TestSlowFetchEndsWithItsSlot(t *testing.T) {
 // never costs order, and nothing is evaluated twice.
 func TestDatabaseAway(t *testing.T) {
 	for _, c := range []struct {
-		name string
 		app.Config
+		name string
 		want func(slots []time.Time) bool
 	}{
-		{"skip", app.Config{}, func(slots []time.Time) bool {
+		{app.Config{}, "skip", func(slots []time.Time) bool {
 			// When it comes back the newest slot is 13, and the ones before have been given up for
 			// it. So is 13 if the next try would have come only after 14.
 			return slices.Equal(slots, append(everySecond(1, 3), everySecond(13, 20)...)) ||
 				slices.Equal(slots, append(everySecond(1, 3), everySecond(14, 20)...))
 		}},
-		{"catch up", app.Config{Missed: app.CatchUp}, func(slots []time.Time) bool {
+		{app.Config{Missed: app.CatchUp}, "catch up", func(slots []time.Time) bool {
 			return slices.Equal(slots, everySecond(1, 20))
 		}},
-		{"catch up with a short memory", app.Config{Missed: app.CatchUp, Backlog: 3}, func(slots []time.Time) bool {
+		{app.Config{Missed: app.CatchUp, Backlog: 3}, "catch up with a short memory", func(slots []time.Time) bool {
 			// Slot 4 is in work all the time. Of the others the newest three are kept until the
 			// try that succeeds, which is at most 5 seconds after the database is back.
 			after := slots[min(4, len(slots)):]
@@ -242,7 +242,7 @@ func TestTwoMonitors(t *testing.T) {
 		repo := newRepository()
 		rules := []*domain.Rule{downRule(t, "Down"), downRule(t, "Other")}
 		replica := func(name string, delay time.Duration) *app.Monitor {
-			late := target("db", func(ctx context.Context) (app.Observation, error) {
+			late := target("db", func(context.Context) (app.Observation, error) {
 				time.Sleep(delay)
 				if second := time.Now().Second(); second >= 10 && second < 20 {
 					return app.Observation{}, errors.New("connection refused")

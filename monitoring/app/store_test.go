@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestRateOverReplicas(t *testing.T) {
 		rule.Condition = condition(t, `rate(errors_total[10s]) > 1`)
 		var replicas []*app.Monitor
 		for i, uow := range fresh(2) {
-			replicas = append(replicas, newMonitor(t, uow, app.Config{Replica: fmt.Sprint(i), Rules: []*domain.Rule{rule}}))
+			replicas = append(replicas, newMonitor(t, uow, app.Config{Replica: strconv.Itoa(i), Rules: []*domain.Rule{rule}}))
 		}
 		counter := func(second int, value float64) app.Snapshot {
 			return app.Snapshot{Slot: slot(second), Samples: []domain.Sample{
@@ -202,7 +203,7 @@ func TestReplicasRace(t *testing.T) {
 		var total app.Stats
 		var wg sync.WaitGroup
 		for i, uow := range fresh(replicas) {
-			m := newMonitor(t, uow, app.Config{Replica: fmt.Sprint(i), Rules: rules})
+			m := newMonitor(t, uow, app.Config{Replica: strconv.Itoa(i), Rules: rules})
 			wg.Go(func() {
 				for second := range slots {
 					for _, r := range rules {

@@ -22,7 +22,7 @@ type Memory struct {
 	// Shards is how many shards a lane has; 0 = 8. Set it before first use.
 	Shards int
 	// Forgetful makes Fetch not know which Seqs are settled, as on databases that cannot
-	// tell: a relay then has to read the shards again from the start every so often.
+	// tell: a relay then has to read the shards from the start every time.
 	Forgetful bool
 
 	mu       sync.Mutex

@@ -148,7 +148,7 @@ func (f *file) config(n *yaml.Node) Config {
 		Database: f.database(n, fields["database"]),
 		Interval: f.interval(fields["interval"]),
 		CatchUp:  f.missed(fields["missed"]),
-		Keep:     f.positive(fields["keep"], 0, time.Minute),
+		Keep:     f.positive(fields["keep"], 0, domain.MaxWindow),
 		Rules:    f.rules(n, fields["rules"]),
 		Delivery: f.delivery(fields["delivery"]),
 	}

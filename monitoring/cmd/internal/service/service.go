@@ -79,7 +79,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if s.listener, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("%s: listen: %w; is another replica running there? Choose another address", c.File, err)
 	}
-	if s.db, err = sqlite.Open(ctx, sqlite.Config{Path: c.Database, Keep: c.Keep}); err != nil {
+	if s.db, err = sqlite.Open(ctx, sqlite.Config{Path: c.Database, Keep: c.Keep, Logger: o.Logger}); err != nil {
 		return nil, fmt.Errorf("%s: database: %w", c.File, err)
 	}
 	log := delivery.New(out.publisher, s.db, c.Replica, o.Logger)
