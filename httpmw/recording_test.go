@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,10 +26,10 @@ var volatile = []string{"Date", httpmw.HeaderReplayed, "Cache-Control"}
 
 // bothAnswers sends a request twice: the second has to be a replay that differs in nothing but what belongs to one
 // answer.
-func bothAnswers(t *testing.T, b *bench, header ...string) (first, again answer) {
+func bothAnswers(t *testing.T, b *bench) (first, again answer) {
 	t.Helper()
-	first = b.post(t, "k", "x", header...)
-	again = b.post(t, "k", "x", header...)
+	first = b.post(t, "k", "x")
+	again = b.post(t, "k", "x")
 	if first.replayed() || !again.replayed() {
 		t.Fatalf("replayed: %v, then %v; %d %q", first.replayed(), again.replayed(), again.status, again.body)
 	}
@@ -102,7 +103,7 @@ func TestRecordedAnswers(t *testing.T) {
 		{"H59 ServeContent", func(w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "a.txt", time.Unix(1e9, 0), strings.NewReader(long))
 		}, 200, long, http.Header{"Content-Type": {"text/plain; charset=utf-8"}, "Last-Modified": {"Sun, 09 Sep 2001 01:46:40 GMT"}, "Content-Length": {"100000"}}},
-		{"H62 a redirect", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", "/done"); w.WriteHeader(303) }, 303, "",
+		{"H62 a redirect", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", "/done"); w.WriteHeader(303) }, 303, "",
 			http.Header{"Location": {"/done"}}},
 		{"H62 a refusal", status(404, "no such order"), 404, "no such order", nil},
 		{"H62 a conflict of the application's", status(409, "sold out"), 409, "sold out", nil},
@@ -285,7 +286,7 @@ func TestH52HeadersOfOuterMiddlewareAreFreshOnReplay(t *testing.T) {
 	b := newBench(t, benchConfig{outer: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n++
-			w.Header().Set("X-Request-Id", fmt.Sprint(n))
+			w.Header().Set("X-Request-ID", strconv.Itoa(n))
 			w.Header().Set("X-Replaced", "outer")
 			w.Header().Set("X-Removed", "outer")
 			w.Header()["Vary"] = []string{"Origin"}
@@ -299,7 +300,7 @@ func TestH52HeadersOfOuterMiddlewareAreFreshOnReplay(t *testing.T) {
 	})
 	for i := range 2 {
 		a := b.post(t, "k", "x").want(t, 200, "")
-		if a.header.Get("X-Request-Id") != fmt.Sprint(i+1) || a.header.Get("X-Replaced") != "handler" || a.header.Get("X-Own") != "handler" ||
+		if a.header.Get("X-Request-ID") != strconv.Itoa(i+1) || a.header.Get("X-Replaced") != "handler" || a.header.Get("X-Own") != "handler" ||
 			len(a.header["X-Removed"]) != 0 || !slices.Equal(a.header["Vary"], []string{"Origin", "Accept"}) {
 			t.Errorf("answer %d: %v", i+1, a.header)
 		}

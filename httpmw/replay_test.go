@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,7 +53,7 @@ func TestH80ReplayIsMarkedAndTheFirstAnswerIsNot(t *testing.T) {
 
 func TestH81FramingIsRightForEveryVersionOfHTTP(t *testing.T) {
 	serve := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Etag", `"a"`)
+		w.Header().Set("ETag", `"a"`)
 		_, _ = io.WriteString(w, strings.Repeat("x", 5000))
 	}
 	t.Run("HEAD", func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestH82AuthorizeMayRefuseAReplay(t *testing.T) {
 		status int
 		code   string
 	}{
-		{fmt.Errorf("secret reason"), 403, httpmw.CodeForbidden},
+		{errors.New("secret reason"), 403, httpmw.CodeForbidden},
 		{&httpmw.Refusal{Status: 404, Code: "gone"}, 404, "gone"},
 	} {
 		refuse = c.err

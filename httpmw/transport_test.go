@@ -370,7 +370,7 @@ func TestErrorTellsOfAllAttempts(t *testing.T) {
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("%v lost the real error", err)
 	}
-	if len(events) != 3 || events[0].Wait != 0 || events[2].Reason != retry.ErrAttempts {
+	if len(events) != 3 || events[0].Wait != 0 || !errors.Is(events[2].Reason, retry.ErrAttempts) {
 		t.Errorf("events %+v", events)
 	}
 }

@@ -157,7 +157,7 @@ func TestBreakerHearsVerdicts(t *testing.T) {
 			{"success", func(context.Context, context.CancelFunc) error { return nil }, "<nil>"},
 			{"permanent: the peer answered", func(context.Context, context.CancelFunc) error { return notFound }, "<nil>"},
 			{"failure", func(context.Context, context.CancelFunc) error { return errFlaky }, "flaky"},
-			{"the caller cancelled", func(ctx context.Context, cancel context.CancelFunc) error { cancel(); return errFlaky }, "context canceled"},
+			{"the caller cancelled", func(_ context.Context, cancel context.CancelFunc) error { cancel(); return errFlaky }, "context canceled"},
 			{"somebody cancelled", func(context.Context, context.CancelFunc) error { return fmt.Errorf("x: %w", context.Canceled) }, "context canceled"},
 			{"attempt timed out", func(ctx context.Context, _ context.CancelFunc) error { <-ctx.Done(); return ctx.Err() }, "context deadline exceeded"},
 		} {
@@ -204,6 +204,7 @@ func recovers(t *testing.T, b *retry.Circuit) {
 
 // failsafe-go and gobreaker refuse for ever after one of these in half-open.
 func TestBreakerCannotWedge(t *testing.T) {
+	t.Parallel()
 	for name, probe := range map[string]func(t *testing.T, b *retry.Circuit){
 		"panic": func(t *testing.T, b *retry.Circuit) {
 			t.Helper()

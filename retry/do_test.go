@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,7 +58,7 @@ func TestMaxAttemptsCountsCallsNotRetries(t *testing.T) {
 	for _, c := range []struct{ max, fails, calls int }{
 		{0, always, 3}, {1, always, 1}, {2, always, 2}, {3, always, 3}, {5, always, 5}, {3, 2, 3}, {-1, 20, 21},
 	} {
-		t.Run(fmt.Sprint(c.max), func(t *testing.T) {
+		t.Run(strconv.Itoa(c.max), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				op, calls := failing(c.fails, errFlaky)
 				err := retry.Do(t.Context(), &retry.Policy{MaxAttempts: c.max}, op)
@@ -339,7 +340,7 @@ func TestErrorKeepsTheFirstAndTheLatest(t *testing.T) {
 					t.Errorf("Errs[%d] is %q", i, got)
 				}
 			}
-			if all := e.Unwrap(); all[0] != e.Reason || all[1] != e.Errs[7] || all[8] != e.Errs[0] {
+			if all := e.Unwrap(); all[0] != e.Reason || all[1] != e.Errs[7] || all[8] != e.Errs[0] { //nolint:errorlint // identity is the point
 				t.Errorf("unwraps to %v", all)
 			}
 		}
