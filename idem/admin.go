@@ -72,6 +72,7 @@ func (g *Guard) Forget(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
+	defer g.cache.forget(key) // also if it is not known whether the store did
 	if err := i.Delete(ctx, key); err != nil {
 		return fmt.Errorf("idem: forget: %w", err)
 	}

@@ -46,6 +46,10 @@ type Config struct {
 	// MaxResult is the size of the largest encoded result that is stored. A larger one
 	// completes the key without a result. 0 = 1 MiB, negative = no limit.
 	MaxResult int
+	// Cache is how many bytes of finished keys' outcomes this process remembers, so that a
+	// replay need not ask the store. An entry is believed for a minute at most: a key that
+	// another process forgets may be replayed here for as long. 0 = none; at least 64 KiB.
+	Cache int64
 	// Codec encodes results. nil = JSON. Results of type []byte are stored as they are.
 	Codec Codec
 	// Hooks tell of what happens. They are called synchronously; nil ones are skipped.
@@ -100,6 +104,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("idem: Config.Lease is %v; it must be at least %v", c.Lease, minLease)
 	case c.Keep < c.Lease:
 		return c, fmt.Errorf("idem: Config.Keep is %v; it must be at least the lease, %v", c.Keep, c.Lease)
+	case c.Cache != 0 && c.Cache < minCache:
+		return c, fmt.Errorf("idem: Config.Cache is %d; it must be 0 or at least %d bytes", c.Cache, minCache)
 	case c.Mode > AtMostOnce:
 		return c, fmt.Errorf("idem: Config.Mode is %d; use AtLeastOnce or AtMostOnce", c.Mode)
 	}

@@ -48,8 +48,7 @@ func DoValue[T any](ctx context.Context, g *Guard, key Key, fn func(context.Cont
 	if err := c.nested(g, false); err != nil {
 		return zero, g.refuse(ctx, key, err)
 	}
-	claim := g.newClaim(&c)
-	rec, sent, err := g.acquire(ctx, &c, claim)
+	rec, sent, err := g.acquire(ctx, &c)
 	if err != nil {
 		return zero, g.refuse(ctx, key, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"example.com/once/outbox"
 	"example.com/once/outbox/outboxtest"
 	"example.com/once/retry"
@@ -263,31 +265,69 @@ func TestMessageThatLooksLikeAnOutageAmongOthers(t *testing.T) {
 }
 
 // An outage begins in the middle of a batch, and nothing else is to be sent during it: the
-// message that met it spends no attempt, however often it is tried.
+// message that met it spends no attempt, however often it is tried. A success that comes in
+// later, but was under way before, is no proof against it.
 func TestOutbox27AnOutageThatBeginsInABatch(t *testing.T) {
 	for name, outage := range map[string]error{"Unavailable": outbox.Unavailable(errDown), "timeout": errHang} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				m := outboxtest.Memory{Shards: 1}
+				m := outboxtest.Memory{Shards: 2}
 				to := newDestination(func(d outbox.Delivery) error {
-					if string(d.Payload) == "1" {
+					switch string(d.Payload) {
+					case "slow":
+						time.Sleep(7 * time.Second)
+					case "bad":
 						return outage
 					}
 					return nil
 				})
-				write(t, &m, "", "0", "1")
+				slow := outbox.Message{Topic: "t", Key: "slow", Payload: []byte("slow")}
+				other := outbox.Message{Topic: "t", Payload: []byte("good")}
+				for i := 0; outbox.ShardOf(&slow, 2) == outbox.ShardOf(&other, 2); i++ {
+					other.Key = "k" + strconv.Itoa(i)
+				}
+				bad := other
+				bad.Key, bad.Payload = "", []byte("bad")
+				for outbox.ShardOf(&bad, 2) != outbox.ShardOf(&other, 2) {
+					bad.ID = uuid.Must(uuid.NewV7())
+				}
+				send(t, &m, slow, other, bad)
 				start(t, &m, hangable(to), outbox.RelayConfig{})
 				time.Sleep(time.Hour)
 				to.answers(nil)
 				time.Sleep(time.Minute)
-				got := to.seen("1")
-				if last := got[len(got)-1]; last.number != 1 || last.outcome != nil {
-					t.Errorf("%+v", last)
+				got := to.seen("bad")
+				if last := got[len(got)-1]; len(got) < 3 || last.number != 1 || last.outcome != nil {
+					t.Errorf("%d attempts, the last: %+v", len(got), last)
 				}
 				empty(t, &m)
 			})
 		})
 	}
+}
+
+// A message that was to blame once is not to blame for an outage that comes later.
+func TestOutbox27AnOutageAfterAFailureThatLookedLikeOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := outboxtest.Memory{Shards: 1}
+		to := newDestination(failing("bad", -1, outbox.Unavailable(errDown)))
+		start(t, &m, to, outbox.RelayConfig{Policy: quick(12)})
+		write(t, &m, "", "good")
+		write(t, &m, "", "bad")
+		for range 30 { // it fails alone: others got through before and after
+			time.Sleep(time.Second)
+			write(t, &m, "", "good")
+		}
+		// Nothing else is sent from now on: it may be an outage.
+		time.Sleep(time.Minute)
+		before := to.seen("bad")
+		time.Sleep(time.Hour)
+		after := to.seen("bad")
+		was, is := before[len(before)-1].number, after[len(after)-1].number
+		if was < 3 || is != was || len(after) == len(before) {
+			t.Errorf("attempt %d after a minute, attempt %d an hour later", was, is)
+		}
+	})
 }
 
 // What was under way when the lane went down proves nothing: the lane stays down.

@@ -47,6 +47,33 @@ func TestOutbox17LateCommit(t *testing.T) {
 	}
 }
 
+// So many late messages that they take many pages are read page by page, none is passed.
+func TestOutbox17ManyLateCommits(t *testing.T) {
+	for name, forgetful := range map[string]bool{"a store that knows what is settled": false, "a forgetful store": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := &outboxtest.Memory{Shards: 1, Forgetful: forgetful}
+				to := newDestination(nil)
+				start(t, m, to, outbox.RelayConfig{})
+				late := m.Begin()
+				for i := range 2000 {
+					if err := late.Write(t.Context(), outbox.Message{Topic: "t", Key: "late", Payload: []byte(strconv.Itoa(i))}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				write(t, m, "", names("", 200)...)
+				time.Sleep(time.Second)
+				if err := late.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				equal(t, "late", to.took("late"), names("", 2000))
+				empty(t, m)
+			})
+		})
+	}
+}
+
 // The message that is committed late comes before later ones of its key, though yet others
 // with higher numbers are gone already.
 func TestOutbox17LateCommitKeepsTheOrderOfItsKey(t *testing.T) {

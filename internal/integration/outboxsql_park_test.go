@@ -151,6 +151,9 @@ func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 		if n, err := o.Redrive(t.Context(), outbox.Filter{}); n != 2 || err != nil {
 			t.Fatal(n, err)
 		}
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 1"); c != 1 {
+			t.Errorf("%d messages follow, want 2 behind 1", c)
+		}
 		o.wantDue(t, l, 1, 2, 3)
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Wait: time.Hour})
 		o.wantDue(t, l)
