@@ -90,7 +90,7 @@ func ExampleStop() {
 		attempts++
 		return retry.Stop(errNoSuchUser) // asking again cannot help
 	})
-	fmt.Println(err == errNoSuchUser, attempts)
+	fmt.Println(errors.Is(err, errNoSuchUser), attempts)
 	// Output: true 1
 }
 
@@ -114,8 +114,7 @@ func ExampleAfter() {
 	err := retry.Do(context.Background(), nil, func(context.Context) error {
 		return retry.After(errors.New("maintenance"), time.Hour)
 	})
-	var gaveUp *retry.Error
-	if errors.As(err, &gaveUp) {
+	if gaveUp, ok := errors.AsType[*retry.Error](err); ok {
 		fmt.Println(gaveUp.Attempts, "attempt; come back in", gaveUp.RetryAt.Sub(start).Round(time.Minute))
 	}
 	// Output: 1 attempt; come back in 1h0m0s

@@ -81,6 +81,7 @@ func (p plan) run(ctx context.Context, policy *retry.Policy, after time.Duration
 const second = time.Second
 
 func TestHedge(t *testing.T) {
+	t.Parallel()
 	none := func() *retry.Policy { return &retry.Policy{Backoff: retry.Constant(0)} }
 	for _, c := range []struct {
 		name   string
@@ -177,6 +178,7 @@ func TestHedgeEndsWithItsContext(t *testing.T) {
 }
 
 func TestHedgePanicAndGoexitPassAndReturnEverything(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		plan   plan

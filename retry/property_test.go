@@ -190,7 +190,6 @@ func (s scene) checkEnd(o observed, limit int) error {
 // Random policies, deadlines, errors and budgets: waits never pass the deadline and never undercut what the peer asked
 // for, attempts are exact, every end has its reason, and the budget is never overdrawn.
 func TestLawsHoldForRandomPolicies(t *testing.T) {
-	t.Parallel()
 	seeds := 3000
 	if testing.Short() {
 		seeds = 300
