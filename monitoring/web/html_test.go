@@ -165,3 +165,10 @@ func (n *node) item(t testing.TB, list string, words ...string) *node {
 	t.Fatalf("%s has no item with %q: %q", list, words, n.one(t, list).says())
 	return nil
 }
+
+func get(t testing.TB, s *web.Server, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
