@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,7 +85,6 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	defer m.c.survive()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
@@ -172,7 +170,6 @@ func (alertSeries) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements [prometheus.Collector].
 func (a alertSeries) Collect(ch chan<- prometheus.Metric) {
-	defer a.c.survive()
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	alerts, err := a.c.Reader.Alerts(ctx)
@@ -197,13 +194,5 @@ func (a alertSeries) Collect(ch chan<- prometheus.Metric) {
 			continue
 		}
 		ch <- m
-	}
-}
-
-// survive ends a panic. A registry collects in goroutines of its own, where one that is not
-// ended takes the process with it; so what panicked is missing from the scrape.
-func (c *Config) survive() {
-	if v := recover(); v != nil {
-		c.Logger.Error("metrics: collecting panicked", "panic", v, "stack", string(debug.Stack()))
 	}
 }

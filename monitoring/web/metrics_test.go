@@ -223,6 +223,9 @@ func TestAlertSeries(t *testing.T) {
 		`ALERTS{alertname="Same", alertstate="pending", instance="a"}`:                                            1,
 		fmt.Sprintf(`ALERTS{alertname="Evil", alertstate="firing", long=%q, path=%q}`, long, `C:\"`+hostile+"\n"): 1,
 	})
+	if strings.Contains(log.String(), "collected before") {
+		t.Errorf("a series is given to the registry twice: %s", &log)
+	}
 	if types["ALERTS"] != "gauge" {
 		t.Errorf("ALERTS is a %s", types["ALERTS"])
 	}

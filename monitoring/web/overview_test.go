@@ -3,9 +3,9 @@ package web_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,7 +139,7 @@ func TestOverviewShowsTheLatestResolvedAlertsOnly(t *testing.T) {
 			n     int
 		}{{domain.Firing, firing}, {domain.Pending, pending}, {domain.Resolved, resolved}} {
 			for i := range part.n {
-				all = append(all, alertOf("g/"+part.phase.String(), part.phase, now().Add(-time.Hour), 1, "", "n", fmt.Sprint(i)))
+				all = append(all, alertOf("g/"+part.phase.String(), part.phase, now().Add(-time.Hour), 1, "", "n", strconv.Itoa(i)))
 			}
 		}
 		return all
@@ -163,7 +163,7 @@ func TestOverviewShowsTheLatestResolvedAlertsOnly(t *testing.T) {
 		if got := strings.Join(texts(page.all(".more")), " "); got != row.more {
 			t.Errorf("%+v: it says %q", row, got)
 		}
-		if got, want := page.one(t, ".figures").all("div")[0].all("dd")[0].says(), fmt.Sprint(row.firing); got != want {
+		if got, want := page.one(t, ".figures").all("div")[0].all("dd")[0].says(), strconv.Itoa(row.firing); got != want {
 			t.Errorf("%+v: %s are counted", row, got)
 		}
 	}

@@ -239,7 +239,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("the API says %d %s %s", w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 	log.Reset()
-	w = ask(t, c, http.MethodGet, "/metrics") // collected in goroutines that the handler does not see
+	w = ask(t, c, http.MethodGet, "/metrics") // collected in the registry's goroutines, out of the handler's reach
 	if w.Code != 200 || !strings.Contains(w.Body.String(), "monitor_info") || strings.Contains(w.Body.String(), "monitor_database_readable") {
 		t.Errorf("the metrics say %d %s", w.Code, w.Body)
 	}

@@ -148,6 +148,14 @@ func TestAttempts(t *testing.T) {
 				[]string{"1 10:15:07 +5 min a delivered its end is not on record"},
 				"1 attempt, one effect.",
 			},
+			"no answer, and tried again soon": {
+				web.ByReceiver, app.DeliveryDelivered, []app.AttemptView{running(1, 30*time.Second), delivered(1, 10*time.Minute-10*time.Second)},
+				[]string{
+					"1 10:19:37 +9 min 30 s a cut off It never ended: the replica was killed, or lost the database. The receiver may have the message.",
+					"1 10:19:57 +9 min 50 s a delivered 10 ms",
+				},
+				"2 attempts, 1 cut off before the answer, all with the same id: one effect if the receiver honours it.",
+			},
 			"dead while it ran": {
 				web.ByReceiver, app.DeliveryDead, []app.AttemptView{running(1, time.Second)},
 				[]string{"1 10:20:06 +9 min 59 s a cut off It never ended: the replica was killed, or lost the database. The receiver may have the message."},
