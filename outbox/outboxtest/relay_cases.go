@@ -55,7 +55,10 @@ func n1(c *C) {
 	}
 	cancel()
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			c.Errorf("Listen does not say why it ended")
+		}
 	case <-c.ctx.Done():
 		c.Fatalf("Listen goes on after its context has ended")
 	}
