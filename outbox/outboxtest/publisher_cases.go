@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,7 +85,7 @@ func b4(p *P) {
 	const n = 20
 	var want []uuid.UUID
 	for i := range n {
-		d := p.delivery("k", fmt.Sprint(i))
+		d := p.delivery("k", strconv.Itoa(i))
 		want = append(want, d.ID)
 		p.sends(d)
 	}
@@ -98,7 +99,7 @@ func b5(p *P) {
 	var batch []outbox.Delivery
 	var want []uuid.UUID
 	for i := range 50 {
-		d := p.delivery("k", fmt.Sprint(i))
+		d := p.delivery("k", strconv.Itoa(i))
 		want = append(want, d.ID)
 		batch = append(batch, d, p.delivery("other", fmt.Sprint("other", i)))
 	}

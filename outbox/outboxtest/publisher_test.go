@@ -194,12 +194,11 @@ func brokenPublishers() map[string]func(q *queue, ctx context.Context, batch []o
 			}
 		},
 		"it keeps payloads": func(q *queue, ctx context.Context, batch []outbox.Delivery, errs []error) {
-			n := len(q.list)
 			q.take(ctx, batch, errs)
 			q.set(func() {
-				for i, d := range batch {
-					if n+i < len(q.list) && q.list[n+i].ID == d.ID {
-						q.list[n+i].Payload = d.Payload
+				for _, d := range batch {
+					if i := slices.IndexFunc(q.list, func(m outbox.Message) bool { return m.ID == d.ID }); i >= 0 {
+						q.list[i].Payload = d.Payload
 					}
 				}
 			})
