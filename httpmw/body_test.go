@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,7 +309,7 @@ func TestFilesOfParsedFormsAreRemoved(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		})
-		r := b.request(t, http.MethodPost, "/", fmt.Sprint(panics), strings.NewReader(body), "Content-Type", media)
+		r := b.request(t, http.MethodPost, "/", strconv.FormatBool(panics), strings.NewReader(body), "Content-Type", media)
 		if resp, err := b.Client().Do(r); err == nil {
 			_ = resp.Body.Close()
 		}

@@ -42,7 +42,7 @@ func (h *blocking) serve(w http.ResponseWriter, _ *http.Request) {
 func TestH37DuplicatesInFlightAreTurnedAwayWithAShortHint(t *testing.T) {
 	h := newBlocking()
 	b := newBench(t, benchConfig{guard: idem.Config{Lease: time.Minute}}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	for range 20 {
 		a := b.post(t, "k", "x").want(t, 409, httpmw.CodeInFlight)
@@ -61,7 +61,7 @@ func TestH37AllAtOnceRunOnce(t *testing.T) {
 	b := newBench(t, benchConfig{}, h.serve)
 	answers := make([]<-chan answer, n)
 	for i := range answers {
-		answers[i] = b.start(t, "k", "x")
+		answers[i] = b.start(t, "k")
 	}
 	<-h.started
 	// All but one are turned away; then the one may end.
@@ -112,7 +112,7 @@ func TestH38WaitersAllGetTheSameBytes(t *testing.T) {
 	b := newBench(t, benchConfig{store: store, mw: httpmw.IdempotencyConfig{Wait: time.Minute}}, h.serve)
 	answers := make([]<-chan answer, n)
 	for i := range answers {
-		answers[i] = b.start(t, "k", "x")
+		answers[i] = b.start(t, "k")
 	}
 	<-h.started
 	for range n - 1 {
@@ -140,7 +140,7 @@ func TestH39WaiterWhoseClientLeavesStops(t *testing.T) {
 	store := &faultStore{Store: &idem.Memory{}}
 	waiting := claims(store)
 	b := newBench(t, benchConfig{store: store, mw: httpmw.IdempotencyConfig{Wait: time.Hour}}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
@@ -188,7 +188,7 @@ func TestH40WaiterInheritsTheRunOfADeadLeader(t *testing.T) {
 func TestH41WaitThatIsOverIsAConflict(t *testing.T) {
 	h := newBlocking()
 	b := newBench(t, benchConfig{mw: httpmw.IdempotencyConfig{Wait: 30 * time.Millisecond}}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	b.post(t, "k", "x").want(t, 409, httpmw.CodeInFlight)
 	close(h.release)
@@ -200,11 +200,11 @@ func TestH42WaitersAreCapped(t *testing.T) {
 	const limit, n = 3, 12
 	h := newBlocking()
 	b := newBench(t, benchConfig{guard: idem.Config{MaxWaiters: limit}, mw: httpmw.IdempotencyConfig{Wait: time.Hour}}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	answers := make(chan answer, n)
 	for range n {
-		c := b.start(t, "k", "x")
+		c := b.start(t, "k")
 		go func() { answers <- <-c }()
 	}
 	for range n - limit { // these do not wait for the first
@@ -227,11 +227,11 @@ func TestH43ReleasedKeyGoesToExactlyOneWaiter(t *testing.T) {
 	store := &faultStore{Store: &idem.Memory{}}
 	waiting := claims(store)
 	b := newBench(t, benchConfig{store: store, mw: httpmw.IdempotencyConfig{Wait: time.Minute}}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	answers := make([]<-chan answer, waiters)
 	for i := range answers {
-		answers[i] = b.start(t, "k", "x")
+		answers[i] = b.start(t, "k")
 		<-waiting
 	}
 	h.release <- struct{}{}

@@ -68,7 +68,8 @@ func ExampleTransport_policy() {
 		Hedge:   300 * time.Millisecond, // a second GET beside one that is slow
 	}
 	client := &http.Client{Transport: transport}
-	_ = client
+	fmt.Println(client.Transport == transport)
+	// Output: true
 }
 
 // Inside of a handler that itself runs once per key, keys for further services are derived from

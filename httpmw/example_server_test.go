@@ -106,7 +106,8 @@ func ExampleTxFrom() {
 			w.WriteHeader(http.StatusCreated) // commits, then answers
 		})), nil
 	}
-	_ = serve
+	_ = serve // with a database of yours
+	// Output:
 }
 
 // What became of a key, without repeating its request.

@@ -143,7 +143,8 @@ func (x *exchange) settle() ([]byte, error) {
 	if w.tooLarge {
 		return nil, errAnswerTooLarge
 	}
-	if x.decided = Outcome(x.outcome.Load()); x.decided == 0 {
+	x.decided = Outcome(x.outcome.Load()) //nolint:gosec // it was one
+	if x.decided == 0 {
 		x.decided = x.m.c.Record(w.status, w.frozen)
 	}
 	if w.hijacked && x.outcome.Load() == 0 {

@@ -46,7 +46,7 @@ func newIdempotency(g *idem.Guard, scope Scope, c IdempotencyConfig, inTx bool, 
 	if scope == nil {
 		return nil, errors.New("httpmw: the Scope is nil: say whose key a request's key is, or pass SharedScope if all callers may share theirs")
 	}
-	c, err := c.prepared(inTx)
+	c, err := prepared(c, inTx)
 	if err != nil {
 		return nil, err
 	}

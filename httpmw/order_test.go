@@ -278,7 +278,7 @@ func TestH76ShutdownLetsWhatIsInFlightFinish(t *testing.T) {
 	h := newBlocking()
 	store := &idem.Memory{}
 	b := newBench(t, benchConfig{store: store}, h.serve)
-	first := b.start(t, "k", "x")
+	first := b.start(t, "k")
 	<-h.started
 	down := make(chan error, 1)
 	go func() { down <- b.Config.Shutdown(t.Context()) }()

@@ -62,7 +62,7 @@ func TestH88StatusTellsWhatBecameOfAKey(t *testing.T) {
 		}
 		return a, s
 	}
-	running := b.start(t, "running", "x", "Tenant", "a", "Do", "block")
+	running := b.start(t, "running", "Tenant", "a", "Do", "block")
 	<-h.started
 	b.post(t, "done", "x", "Tenant", "a").want(t, 201, "")
 	b.post(t, "streamed", "x", "Tenant", "a", "Do", "stream").want(t, 200, "")

@@ -103,7 +103,10 @@ func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	if g.tooLarge(data) {
 		data, tooLarge = nil, true
 	}
+	data = g.pack(formOutcome, r.lease, data)
+	var sent time.Time
 	err = r.settle(func(ctx context.Context) (err error) {
+		sent = time.Now()
 		rec, err = g.store.Complete(ctx, r.lease, data, g.config.Keep)
 		if errors.Is(err, ErrTooLarge) && data != nil {
 			data, tooLarge = nil, true
@@ -114,6 +117,7 @@ func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	if err != nil && !errors.Is(err, ErrLeaseLost) {
 		return Record{}, tooLarge, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	g.cache.remember(rec, sent)
 	return rec, tooLarge, err
 }
 
@@ -183,6 +187,7 @@ func (g *Guard) claim(ctx context.Context, c Claim) (rec Record, sent time.Time,
 		rec, err = g.store.Claim(ctx, c)
 		switch {
 		case err == nil:
+			g.cache.remember(rec, sent)
 			return rec, sent, nil
 		case errors.Is(err, ErrFull), errors.Is(err, ErrKey):
 			return Record{}, sent, err

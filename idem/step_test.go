@@ -15,7 +15,7 @@ import (
 	"example.com/once/idem/internal/model"
 )
 
-// workflow is a function of three steps that counts how often each ran. It fails before the
+// workflow is a function of four steps that counts how often each ran. It fails before the
 // step that fail names.
 type workflow struct {
 	ran  map[string]int
@@ -24,7 +24,7 @@ type workflow struct {
 
 func (w *workflow) run(ctx context.Context) (string, error) {
 	var all []string
-	for _, name := range []string{"charge", "label", "mail"} {
+	for _, name := range []string{"charge", "label", "mail", "note"} {
 		if w.fail == name {
 			return "", errBroken
 		}
@@ -52,26 +52,49 @@ func TestFinishedStepsAreSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &idem.Memory{}
 		g := newGuard(t, m, idem.Config{})
-		w := &workflow{ran: map[string]int{}, fail: "label"}
+		w := &workflow{ran: map[string]int{}, fail: "mail"}
 		_, err := idem.DoValue(t.Context(), g, "k", w.run)
 		want(t, "first attempt", err, errBroken)
-		w.want(t, "charge:1")
+		w.want(t, "charge:1 label:1")
 		rec, err := g.Inspect(t.Context(), "k")
-		if err != nil || rec.State != idem.Released || string(rec.Progress.Data) != "charge" {
+		if err != nil || rec.State != idem.Released || string(rec.Progress.Data) != "charge\nlabel" {
 			t.Errorf("Inspect: %v %q, %v", rec.State, rec.Progress.Data, err)
 		}
-		w.fail = "mail"
+		w.fail = "note"
 		_, err = idem.DoValue(t.Context(), newGuard(t, m, idem.Config{}), "k", w.run) // another process
 		want(t, "second attempt", err, errBroken)
-		w.want(t, "charge:1 label:1")
+		w.want(t, "charge:1 label:1 mail:1")
 		w.fail = ""
 		for range 2 {
 			got, err := idem.DoValue(t.Context(), g, "k", w.run)
-			if err != nil || got != "charge of attempt 1, label of attempt 2, mail of attempt 3" {
+			if err != nil || got != "charge of attempt 1, label of attempt 1, mail of attempt 2, note of attempt 3" {
 				t.Errorf("got %q, %v", got, err)
 			}
 		}
-		w.want(t, "charge:1 label:1 mail:1")
+		w.want(t, "charge:1 label:1 mail:1 note:1")
+	})
+}
+
+// A caller who leaves while a result is being kept loses nothing.
+func TestAStepIsKeptWhenTheCallerHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(t, &faulty{inner: &idem.Memory{}, renew: slowly}, idem.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := 0
+		step := func(ctx context.Context) error {
+			_, err := idem.Step(ctx, "s", func(context.Context) (int, error) { ran++; cancel(); return 1, nil })
+			return err
+		}
+		err := idem.Do(ctx, g, "k", func(ctx context.Context) error {
+			if err := step(ctx); err != nil {
+				t.Error(err)
+			}
+			return errBroken
+		})
+		want(t, "first attempt", err, errBroken)
+		if err := idem.Do(t.Context(), g, "k", step); err != nil || ran != 1 {
+			t.Errorf("second attempt: %v, %d runs", err, ran)
+		}
 	})
 }
 
@@ -91,10 +114,10 @@ func TestStepsSurviveACrash(t *testing.T) {
 		time.Sleep(time.Minute)
 		second := &workflow{ran: map[string]int{}}
 		got, err := idem.DoValue(t.Context(), newGuard(t, m, idem.Config{}), "k", second.run)
-		if err != nil || got != "charge of attempt 1, label of attempt 1, mail of attempt 2" {
+		if err != nil || got != "charge of attempt 1, label of attempt 1, mail of attempt 2, note of attempt 2" {
 			t.Errorf("got %q, %v", got, err)
 		}
-		second.want(t, "mail:1")
+		second.want(t, "mail:1 note:1")
 		close(never)
 		time.Sleep(time.Minute)
 	})
@@ -106,13 +129,17 @@ func TestAStepIsKeptThoughAcknowledgementsAreLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newGuard(t, &faulty{inner: &idem.Memory{}, renew: renew}, idem.Config{})
 				w := &workflow{ran: map[string]int{}, fail: "label"}
+				start := time.Now()
 				_, err := idem.DoValue(t.Context(), g, "k", w.run)
 				want(t, "first attempt", err, errBroken)
+				if d := time.Since(start); d > 7*time.Second {
+					t.Errorf("it took %v, want a hanging save to be given up after a fifth of the lease", d)
+				}
 				w.fail = ""
 				if _, err := idem.DoValue(t.Context(), g, "k", w.run); err != nil {
 					t.Error(err)
 				}
-				w.want(t, "charge:1 label:1 mail:1")
+				w.want(t, "charge:1 label:1 mail:1 note:1")
 			})
 		})
 	}

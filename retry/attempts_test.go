@@ -206,9 +206,10 @@ func TestSuccessAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	var inner context.Context
-	_ = retry.Do(ctx, p, func(ctx context.Context) error { inner = ctx; return nil })
-	if inner != ctx {
-		t.Error("the first attempt's context is another one")
-	}
+	_ = retry.Do(ctx, p, func(attempt context.Context) error {
+		if attempt != ctx {
+			t.Error("the first attempt's context is another one")
+		}
+		return nil
+	})
 }

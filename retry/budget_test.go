@@ -1,6 +1,7 @@
 package retry_test
 
 import (
+	"context"
 	"math"
 	"sync"
 	"testing"
@@ -28,8 +29,20 @@ func spend(t *testing.T, b *retry.Budget) (repeats int) {
 func succeed(t *testing.T, b *retry.Budget, n int) {
 	t.Helper()
 	op, _ := failing(0, nil)
-	for range n {
-		if err := retry.Do(t.Context(), &retry.Policy{Budget: b}, op); err != nil {
+	p := &retry.Policy{Budget: b}
+	for i := range n { // in whatever form
+		var err error
+		switch i % 3 {
+		case 0:
+			err = retry.Do(t.Context(), p, op)
+		case 1:
+			_, err = retry.DoValue(t.Context(), p, func(ctx context.Context) (int, error) { return 0, op(ctx) })
+		case 2:
+			for range p.Attempts(t.Context(), &err) {
+				break
+			}
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

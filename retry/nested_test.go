@@ -12,6 +12,7 @@ import (
 
 // Everywhere else n attempts at each of d layers cost n to the power of d calls: 243 for 3 and 5.
 func TestNestedPoliciesAddUpInsteadOfMultiplying(t *testing.T) {
+	t.Parallel()
 	forms := map[string]func(context.Context, *retry.Policy, func(context.Context) error) error{
 		"Do": retry.Do,
 		"DoValue": func(ctx context.Context, p *retry.Policy, op func(context.Context) error) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,24 +22,17 @@ import (
 type shop struct {
 	*httptest.Server
 
-	db     *sql.DB
-	mu     sync.Mutex
-	events []httpmw.IdempotencyEvent
+	db *sql.DB
 }
 
-func openShop(t *testing.T, db *sql.DB, guard idem.Config, c httpmw.IdempotencyConfig, h http.HandlerFunc) *shop {
+func openShop(t *testing.T, db *sql.DB, c httpmw.IdempotencyConfig, h http.HandlerFunc) *shop {
 	t.Helper()
 	s := &shop{db: db}
 	store := openIdem(t, db, idemsql.Config{})
 	exec(t, db, `CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT)`)
-	g, err := idem.NewTx(store, guard)
+	g, err := idem.NewTx(store, idem.Config{})
 	if err != nil {
 		t.Fatal(err)
-	}
-	c.Observe = func(_ context.Context, e httpmw.IdempotencyEvent) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.events = append(s.events, e)
 	}
 	m, err := httpmw.NewTxIdempotency(g, httpmw.SharedScope, c)
 	if err != nil {
@@ -58,16 +52,6 @@ func (s *shop) orders(t *testing.T) int {
 func (s *shop) records(t *testing.T) int {
 	t.Helper()
 	return count(t, s.db, `SELECT COUNT(*) FROM `+idemsql.DefaultTable+` WHERE phase = 3 AND idem_key <> x''`)
-}
-
-func (s *shop) results() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []string
-	for _, e := range s.events {
-		all = append(all, e.Result)
-	}
-	return all
 }
 
 type reply struct {
@@ -137,7 +121,7 @@ func eachSQLite(t *testing.T, f func(t *testing.T, d sqliteDriver, db *sql.DB, p
 func TestTxIdempotencyCommitsEffectAndRecordTogether(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, d sqliteDriver, db *sql.DB, path string) {
 		t.Helper()
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
+		s := openShop(t, db, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
 			// From outside of the transaction neither is there yet.
 			other := d.at(t, path)
 			if n := count(t, other, `SELECT COUNT(*) FROM orders`) + count(t, other, `SELECT COUNT(*) FROM `+idemsql.DefaultTable+` WHERE idem_key <> x''`); n != 0 {
@@ -168,7 +152,7 @@ func TestTxIdempotencyRollsBackWhatIsNotRecorded(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, _ sqliteDriver, db *sql.DB, _ string) {
 		t.Helper()
 		fail := true
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{MaxResponse: 2000}, func(w http.ResponseWriter, r *http.Request) {
+		s := openShop(t, db, httpmw.IdempotencyConfig{MaxResponse: 2000}, func(w http.ResponseWriter, r *http.Request) {
 			if !fail {
 				order(w, r)
 				return
@@ -221,7 +205,7 @@ func TestTxIdempotencyHandlerThatEndsItsTransactionIsAnError(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, _ sqliteDriver, db *sql.DB, _ string) {
 		t.Helper()
 		var end func(*sql.Tx) error
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
+		s := openShop(t, db, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
 			order(w, r)
 			tx, _ := httpmw.TxFrom[*sql.Tx](r.Context())
 			if err := end(tx); err != nil {
@@ -246,7 +230,7 @@ func TestTxIdempotencyAfterCommit(t *testing.T) {
 		var s *shop
 		answered := false
 		seen := []int{}
-		s = openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{AfterCommit: func(ctx context.Context) {
+		s = openShop(t, db, httpmw.IdempotencyConfig{AfterCommit: func(ctx context.Context) {
 			if answered {
 				t.Error("the answer was sent first")
 			}
@@ -274,7 +258,7 @@ func TestTxIdempotencyAfterCommit(t *testing.T) {
 func TestTxIdempotencyWriterPromisesNothingThatCannotBe(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, _ sqliteDriver, db *sql.DB, _ string) {
 		t.Helper()
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
+		s := openShop(t, db, httpmw.IdempotencyConfig{}, func(w http.ResponseWriter, r *http.Request) {
 			_, flusher := w.(http.Flusher)
 			_, hijacker := w.(http.Hijacker)
 			err := http.NewResponseController(w).Flush()
@@ -290,9 +274,9 @@ func TestTxIdempotencyWriterPromisesNothingThatCannotBe(t *testing.T) {
 func TestTxIdempotencyRequestWithoutAKeyHasNoTransaction(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, _ sqliteDriver, db *sql.DB, _ string) {
 		t.Helper()
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, order)
+		s := openShop(t, db, httpmw.IdempotencyConfig{}, order)
 		s.post(t, "", "tea").want(t, 418, "no transaction", false)
-		s = openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{Required: true}, order)
+		s = openShop(t, db, httpmw.IdempotencyConfig{Required: true}, order)
 		s.post(t, "", "tea").want(t, 400, "key-missing", false)
 		if _, ok := httpmw.TxFrom[*sql.Tx](t.Context()); ok {
 			t.Error("a transaction out of nothing")
@@ -305,8 +289,8 @@ func TestTxIdempotencyDuplicatesAtOnce(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, d sqliteDriver, db *sql.DB, path string) {
 		t.Helper()
 		shops := []*shop{
-			openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, order),
-			openShop(t, d.at(t, path), idem.Config{}, httpmw.IdempotencyConfig{}, order),
+			openShop(t, db, httpmw.IdempotencyConfig{}, order),
+			openShop(t, d.at(t, path), httpmw.IdempotencyConfig{}, order),
 		}
 		const keys, n = 5, 6
 		var all sync.WaitGroup
@@ -337,8 +321,8 @@ func TestTxIdempotencyDuplicatesAtOnce(t *testing.T) {
 func TestTxIdempotencyBusyDatabase(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, d sqliteDriver, db *sql.DB, path string) {
 		t.Helper()
-		s := openShop(t, db, idem.Config{}, httpmw.IdempotencyConfig{}, order)
-		impatient := openShop(t, d.at(t, path, "_pragma=busy_timeout(1)"), idem.Config{}, httpmw.IdempotencyConfig{}, order)
+		s := openShop(t, db, httpmw.IdempotencyConfig{}, order)
+		impatient := openShop(t, d.at(t, path, "_pragma=busy_timeout(1)"), httpmw.IdempotencyConfig{}, order)
 		blocker, err := d.at(t, path).BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -413,7 +397,7 @@ func TestTxIdempotencyRepeatsATransactionThatWasRefused(t *testing.T) {
 				}
 				s := &shop{db: db, Server: httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					runs++
-					w.Header().Set("X-Run", fmt.Sprint(runs))
+					w.Header().Set("X-Run", strconv.Itoa(runs))
 					order(w, r) // reads the whole body each time
 				})))}
 				defer s.Close()

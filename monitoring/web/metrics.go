@@ -65,7 +65,7 @@ func newCollector(c *Config) *collector {
 		dead:       desc("dead_letters_total", "Messages given up by this replica.", "sink"),
 		seconds:    desc("delivery_duration_seconds", "How long delivery attempts of this replica took.", "sink"),
 		readable:   desc("database_readable", "Whether the database could be read for this scrape."),
-		states:     desc("messages", "Messages of all replicas, by state.", "state"),
+		states:     desc("outbox_messages", "Messages of all replicas, by state.", "state"),
 		alerts:     desc("alerts", "Alerts, by state.", "state"),
 		targets:    desc("targets", "Targets at their latest fetch, by state.", "state"),
 		waiting:    desc("outbox_backlog", "Messages in the outbox that are yet to be published."),

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.com/once/monitoring/app"
@@ -16,8 +17,9 @@ import (
 
 // What the page shows at most; the API has the rest.
 const (
-	alertsShown = 100
-	eventsShown = 30
+	activeShown   = 100 // alerts that fire or are pending
+	resolvedShown = 5   // the latest ones
+	eventsShown   = 30
 )
 
 // overview is all that the page shows.
@@ -29,7 +31,7 @@ type overview struct {
 	Up, Down int
 	Rules    []ruleRow
 	Alerts   []alertRow
-	More     int // alerts left out
+	More     string // alerts left out, in words; "" = none
 	Firing   int
 	Pending  int
 	Events   []eventRow
@@ -51,7 +53,8 @@ func (s *Server) overview(ctx context.Context, _ *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	o := overview{Alerts: alertRows(src), Rules: s.ruleRows(src), Targets: targetRows(src)}
+	shown, more := foremost(src.alerts)
+	o := overview{Alerts: alertRows(src, shown), More: more, Rules: s.ruleRows(src), Targets: targetRows(src)}
 	o.LastSlot, o.Stale = s.lastSlot(src)
 	for _, t := range o.Targets {
 		if t.Up {
@@ -69,7 +72,6 @@ func (s *Server) overview(ctx context.Context, _ *http.Request) (view, error) {
 		case domain.Inactive, domain.Resolved:
 		}
 	}
-	o.More = len(src.alerts) - len(o.Alerts)
 	for _, e := range src.events {
 		o.Events = append(o.Events, eventRowOf(src.now, e))
 	}
@@ -112,6 +114,29 @@ func (s *Server) read(ctx context.Context) (src source, err error) {
 	return src, nil
 }
 
+// foremost picks the alerts to show: those that need a person, and only the latest of those
+// that do not any more. It keeps their order.
+func foremost(alerts []app.AlertView) (shown []app.AlertView, more string) {
+	active, resolved := 0, 0
+	for _, a := range alerts {
+		n, most := &active, activeShown
+		if a.Phase == domain.Resolved {
+			n, most = &resolved, resolvedShown
+		}
+		if *n++; *n <= most {
+			shown = append(shown, a)
+		}
+	}
+	var left []string
+	if n := active - activeShown; n > 0 {
+		left = append(left, count(n, "more active alert"))
+	}
+	if n := resolved - resolvedShown; n > 0 {
+		left = append(left, count(n, "more resolved alert"))
+	}
+	return shown, strings.Join(left, " and ")
+}
+
 // lastSlot is the latest slot that any rule was evaluated in, and why it may be too old.
 func (s *Server) lastSlot(src source) (last moment, stale string) {
 	var latest time.Time
@@ -129,7 +154,7 @@ func (s *Server) lastSlot(src source) (last moment, stale string) {
 		shortest = min(shortest, r.Interval)
 	}
 	if late(src.now, latest, shortest) {
-		stale = "Nothing has been evaluated since " + last.Full + ", " + last.Ago + "."
+		stale = "Nothing has been evaluated since " + last.Full + "."
 	}
 	return last, stale
 }
@@ -155,7 +180,7 @@ func (s *Server) figures(src source, firing, pending int) []Figure {
 	)
 	if s.c.Stats != nil {
 		list = append(list, Figure{
-			Label: "suppressed", Value: strconv.FormatInt(s.c.Stats().Suppressed, 10), Note: "duplicate evaluations, here", Tone: Plain,
+			Label: "suppressed", Value: strconv.FormatInt(s.c.Stats().Suppressed, 10), Note: "duplicate evaluations, by this replica", Tone: Plain,
 		})
 	}
 	waiting := Figure{Label: "waiting", Value: strconv.Itoa(t.Waiting), Note: "nothing to send", Tone: Good}
@@ -166,9 +191,16 @@ func (s *Server) figures(src source, firing, pending int) []Figure {
 			waiting.Tone = tone(src.outbox.Oldest > time.Minute, Warn, Plain)
 		}
 	}
-	list = append(list, waiting, Figure{Label: "dead letters", Value: strconv.Itoa(t.Dead), Note: "given up", Tone: tone(t.Dead > 0, Bad, Good)})
+	dead := Figure{Label: "dead letters", Value: strconv.Itoa(t.Dead), Note: "given up", Tone: tone(t.Dead > 0, Bad, Good)}
+	if s.c.Outbox != nil && t.Dead > 0 {
+		dead.Note, dead.Tone = "given up, none is left to judge", Plain
+		if n := int(src.outbox.Dead); n > 0 {
+			dead.Note, dead.Tone = strconv.Itoa(n)+" to be judged by an operator", Bad
+		}
+	}
+	list = append(list, waiting, dead)
 	if t.Missed > 0 {
-		list = append(list, Figure{Label: "missed", Value: strconv.Itoa(t.Missed), Note: "slots that nobody evaluated", Tone: Warn})
+		list = append(list, Figure{Label: "missed", Value: strconv.Itoa(t.Missed), Note: "slots that nobody evaluated", Tone: Plain})
 	}
 	if s.c.Figures != nil {
 		list = append(list, s.c.Figures()...)
@@ -185,20 +217,22 @@ func tone(condition bool, yes, no Tone) Tone {
 
 // ruleRow is a rule on the page.
 type ruleRow struct {
-	ID         string
-	Group      string
-	Name       string
-	Severity   string
-	Expr       string // "" = not configured here
-	For        string
-	Every      string
-	State      string // firing, pending, quiet, failed, late, new, retired
-	Says       string // the state in words
-	Slot       moment
-	Replica    string
-	Failure    string
-	rank, rest int
+	ID       string
+	Group    string
+	Name     string
+	Severity string
+	Expr     string // "" = not configured here
+	For      string
+	Every    string
+	State    string // firing, pending, quiet, failed, late, new, retired
+	Says     string // the state in words
+	Slot     moment
+	Replica  string
+	Failure  string
+	rank     int // those that need attention have a low one
 }
+
+const quiet = "quiet" // the state of a rule with nothing to tell
 
 // ruleRows lists configured and recorded rules, those that need attention first.
 func (s *Server) ruleRows(src source) []ruleRow {
@@ -236,7 +270,7 @@ func (s *Server) ruleRows(src source) []ruleRow {
 		}
 		row := ruleRow{ID: view.ID, Name: view.ID}
 		row.judge(src.now, view, true, 0, firing[view.ID], pending[view.ID])
-		if len(s.c.Rules) > 0 && row.State == "quiet" {
+		if len(s.c.Rules) > 0 && row.State == quiet {
 			row.State, row.Says = "retired", "not configured"
 		}
 		rows = append(rows, row)
@@ -263,6 +297,6 @@ func (r *ruleRow) judge(now time.Time, view app.RuleView, known bool, interval t
 	case interval > 0 && late(now, view.Slot, interval):
 		r.State, r.Says, r.rank = "late", "late", 3
 	default:
-		r.State, r.Says, r.rank = "quiet", "quiet", 4
+		r.State, r.Says, r.rank = quiet, quiet, 4
 	}
 }

@@ -97,7 +97,7 @@ type alertRow struct {
 	Deliveries []deliveryChip // of its latest transition, if that is a recent event
 }
 
-func alertRows(src source) []alertRow {
+func alertRows(src source, shown []app.AlertView) []alertRow {
 	latest := make(map[app.AlertRef]app.EventView)
 	for _, e := range src.events { // newest first
 		ref := app.AlertRef{RuleID: e.RuleID, Fingerprint: e.Fingerprint}
@@ -105,7 +105,6 @@ func alertRows(src source) []alertRow {
 			latest[ref] = e
 		}
 	}
-	shown := src.alerts[:min(len(src.alerts), alertsShown)]
 	rows := make([]alertRow, 0, len(shown))
 	for _, a := range shown {
 		row := alertRow{

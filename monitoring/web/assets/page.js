@@ -67,7 +67,7 @@
       since = Date.now();
       say("on", "live");
     } catch {
-      say("off", "no answer for " + Math.round((Date.now() - since) / 1000) + " s; this is old");
+      say("off", "no answer since " + new Date(since).toISOString().slice(11, 19));
     }
     timer = setTimeout(tick, every);
   }
