@@ -2,8 +2,10 @@ package httpmwtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -41,12 +43,12 @@ func cases() []testCase {
 }
 
 func takesQuotedKey(ctx context.Context, s *session) error {
-	_, _, err := s.first(ctx, 0)
+	_, _, err := s.first(ctx)
 	return err
 }
 
 func repeatsGetTheSame(ctx context.Context, s *session) error {
-	key, first, err := s.first(ctx, 0)
+	key, first, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,13 +69,13 @@ func repeatsGetTheSame(ctx context.Context, s *session) error {
 
 func repeatsHaveNoEffect(ctx context.Context, s *session) error {
 	if s.Effects == nil {
-		return errSkip("needs Target.Effects")
+		return skipError("needs Target.Effects")
 	}
 	before, err := s.count(ctx)
 	if err != nil {
 		return err
 	}
-	key, _, err := s.first(ctx, 0)
+	key, _, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,7 @@ func anotherKeyRuns(ctx context.Context, s *session) error {
 		return err
 	}
 	for range 2 {
-		_, r, err := s.first(ctx, 0)
+		_, r, err := s.first(ctx)
 		if err != nil {
 			return err
 		}
@@ -104,7 +106,7 @@ func anotherKeyRuns(ctx context.Context, s *session) error {
 }
 
 func mismatchIsRefused(ctx context.Context, s *session) error {
-	key, _, err := s.first(ctx, 0)
+	key, _, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,7 +125,7 @@ func mismatchIsRefused(ctx context.Context, s *session) error {
 }
 
 func mismatchLeavesTheAnswer(ctx context.Context, s *session) error {
-	key, first, err := s.first(ctx, 0)
+	key, first, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,29 +143,26 @@ func mismatchLeavesTheAnswer(ctx context.Context, s *session) error {
 }
 
 // refused sends one request that has to be refused with status and without effect.
-func (s *session) refused(ctx context.Context, what string, a ask, statuses ...int) (reply, error) {
+func (s *session) refused(ctx context.Context, what string, a ask, statuses ...int) error {
 	before, err := s.count(ctx)
 	if err != nil {
-		return reply{}, err
+		return err
 	}
 	r, err := s.send(ctx, a)
 	if err != nil {
-		return r, err
+		return err
 	}
-	for _, status := range statuses {
-		if r.status == status {
-			return r, s.tookEffect(ctx, before, 0)
-		}
+	if !slices.Contains(statuses, r.status) {
+		return fmt.Errorf("%s was answered with %s", what, r)
 	}
-	return r, fmt.Errorf("%s was answered with %s", what, r)
+	return s.tookEffect(ctx, before, 0)
 }
 
 func missingKeyIsRefused(ctx context.Context, s *session) error {
 	if !s.Required {
-		return errSkip("needs Target.Required")
+		return skipError("needs Target.Required")
 	}
-	_, err := s.refused(ctx, "a request without a key", ask{}, http.StatusBadRequest)
-	return err
+	return s.refused(ctx, "a request without a key", ask{}, http.StatusBadRequest)
 }
 
 func malformedKeyIsRefused(ctx context.Context, s *session) error {
@@ -177,7 +176,7 @@ func malformedKeyIsRefused(ctx context.Context, s *session) error {
 		"an escape that is none":   `"\n` + k + `"`,
 		"something after a string": quoted(k) + "x",
 	} {
-		if _, err := s.refused(ctx, what, ask{keys: []string{value}}, http.StatusBadRequest); err != nil {
+		if err := s.refused(ctx, what, ask{keys: []string{value}}, http.StatusBadRequest); err != nil {
 			return err
 		}
 	}
@@ -185,8 +184,7 @@ func malformedKeyIsRefused(ctx context.Context, s *session) error {
 }
 
 func keyGivenTwiceIsRefused(ctx context.Context, s *session) error {
-	_, err := s.refused(ctx, "a request with two keys", ask{keys: []string{quoted(newKey()), quoted(newKey())}}, http.StatusBadRequest)
-	return err
+	return s.refused(ctx, "a request with two keys", ask{keys: []string{quoted(newKey()), quoted(newKey())}}, http.StatusBadRequest)
 }
 
 func parametersAreIgnored(ctx context.Context, s *session) error {
@@ -229,7 +227,7 @@ func refusalsExplain(ctx context.Context, s *session) error {
 	if malformed.status >= http.StatusBadRequest && !malformed.explains() {
 		return fmt.Errorf("neither a problem document nor a link: %s", malformed)
 	}
-	key, _, err := s.first(ctx, 0)
+	key, _, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -245,9 +243,9 @@ func refusalsExplain(ctx context.Context, s *session) error {
 
 func callersDoNotMeet(ctx context.Context, s *session) error {
 	if s.Other == nil {
-		return errSkip("needs Target.Other")
+		return skipError("needs Target.Other")
 	}
-	key, first, err := s.first(ctx, 0)
+	key, first, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -268,7 +266,7 @@ func callersDoNotMeet(ctx context.Context, s *session) error {
 }
 
 func replaysAreMarked(ctx context.Context, s *session) error {
-	key, first, err := s.first(ctx, 0)
+	key, first, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -277,21 +275,21 @@ func replaysAreMarked(ctx context.Context, s *session) error {
 	case err != nil:
 		return err
 	case first.marked():
-		return fmt.Errorf("the first answer is marked as a replay")
+		return errors.New("the first answer is marked as a replay")
 	case !again.marked():
-		return fmt.Errorf("the replay does not carry Idempotent-Replayed: true")
+		return errors.New("the replay does not carry Idempotent-Replayed: true")
 	}
 	return nil
 }
 
 func replaysSetNoCookies(ctx context.Context, s *session) error {
-	key, _, err := s.first(ctx, 0)
+	key, _, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
 	again, err := s.once(ctx, 0, key)
 	if err == nil && len(again.header.Values("Set-Cookie")) > 0 {
-		err = fmt.Errorf("the replay sets a cookie")
+		err = errors.New("the replay sets a cookie")
 	}
 	return err
 }
@@ -306,13 +304,12 @@ func longKeyIsTaken(ctx context.Context, s *session) error {
 }
 
 func overlongKeyIsRefused(ctx context.Context, s *session) error {
-	_, err := s.refused(ctx, "a key of 8000 characters", ask{keys: []string{quoted(strings.Repeat("k", 8000))}},
+	return s.refused(ctx, "a key of 8000 characters", ask{keys: []string{quoted(strings.Repeat("k", 8000))}},
 		http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge)
-	return err
 }
 
 func refusalsKeepTheKey(ctx context.Context, s *session) error {
-	key, _, err := s.first(ctx, 0)
+	key, _, err := s.first(ctx)
 	if err != nil {
 		return err
 	}

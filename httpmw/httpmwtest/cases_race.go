@@ -102,7 +102,7 @@ func duplicatesAreRefused(ctx context.Context, s *session) error {
 		}
 	}
 	if conflicts == 0 {
-		return errSkip("no duplicate was refused: they wait, or the operation is too fast to tell")
+		return skipError("no duplicate was refused: they wait, or the operation is too fast to tell")
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func leavingLosesNothing(ctx context.Context, s *session) error {
 		left := make(chan struct{})
 		go func() {
 			defer close(left)
-			_, _ = s.once(leaving, 0, key) //nolint:errcheck // it is meant to fail, early or late
+			_, _ = s.once(leaving, 0, key) // it is meant to fail, early or late
 		}()
 		wait := time.NewTimer(time.Duration(round) * time.Millisecond)
 		select {

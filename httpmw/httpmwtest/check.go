@@ -37,10 +37,10 @@ type Result struct {
 	Detail  string // why it does not hold, or was skipped
 }
 
-// errSkip ends a case that cannot be judged.
-type errSkip string
+// skipError ends a case that cannot be judged.
+type skipError string
 
-func (e errSkip) Error() string { return string(e) }
+func (e skipError) Error() string { return string(e) }
 
 // Check runs all cases, one after the other, and returns their results in order. The error says
 // that t cannot be used, that the service did not answer, or that ctx ended; what was found until then
@@ -59,7 +59,7 @@ func Check(ctx context.Context, t Target) ([]Result, error) {
 				return results, err
 			}
 			r.Outcome, r.Detail = Fails, err.Error()
-			if reason, ok := errors.AsType[errSkip](err); ok {
+			if reason, ok := errors.AsType[skipError](err); ok {
 				r.Outcome, r.Detail = Skipped, reason.Error()
 			}
 		}
@@ -68,7 +68,7 @@ func Check(ctx context.Context, t Target) ([]Result, error) {
 	return results, nil
 }
 
-// Run runs all cases as subtests. A case that fails fails its test, also where the draft
+// Run runs all cases as subtests. A case that does not hold fails its test, also where the draft
 // only says SHOULD or nothing: pass the names of cases that the service decides otherwise as except.
 func Run(tb *testing.T, t Target, except ...string) {
 	tb.Helper()

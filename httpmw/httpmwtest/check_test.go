@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -103,9 +104,7 @@ func answered(next http.Handler, change func(r *http.Request, h http.Header, sta
 		rec := httptest.NewRecorder()
 		next.ServeHTTP(rec, r)
 		change(r, rec.Header(), rec.Code)
-		for name, values := range rec.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
 		_, _ = w.Write(rec.Body.Bytes())
 	})

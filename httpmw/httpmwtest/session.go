@@ -81,10 +81,10 @@ func (s *session) once(ctx context.Context, n int, key string) (reply, error) {
 	return s.send(ctx, ask{n: n, keys: []string{quoted(key)}})
 }
 
-// first sends payload n with a new key, which has to succeed.
-func (s *session) first(ctx context.Context, n int) (key string, r reply, err error) {
+// first sends payload 0 with a new key, which has to succeed.
+func (s *session) first(ctx context.Context) (key string, r reply, err error) {
 	key = newKey()
-	r, err = s.once(ctx, n, key)
+	r, err = s.once(ctx, 0, key)
 	if err == nil && !r.succeeded() {
 		err = fmt.Errorf("the first request was answered with %s", r)
 	}
@@ -123,7 +123,7 @@ func (r reply) String() string {
 	return fmt.Sprintf("%d %q", r.status, body)
 }
 
-// grown reports how many effects there were since before, or skips if nobody can tell.
+// count is how many effects there were until now; 0 if nobody can tell.
 func (s *session) count(ctx context.Context) (int, error) {
 	if s.Effects == nil {
 		return 0, nil
