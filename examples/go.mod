@@ -5,6 +5,9 @@ go 1.26.0
 require (
 	example.com/once v0.0.0-00010101000000-000000000000
 	github.com/ncruces/go-sqlite3 v0.37.0
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261110000943-09e21b237f2c
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
 )
 
 require (

@@ -53,7 +53,7 @@ func (g *Guard) Resolve(ctx context.Context, key Key, result any, failure error)
 	if g.tooLarge(data) {
 		return Record{}, fmt.Errorf("%w: %d bytes, Config.MaxResult is %d", ErrTooLarge, len(data), g.config.MaxResult)
 	}
-	rec, err := i.Resolve(ctx, key, data, g.config.Keep)
+	rec, err := i.Resolve(ctx, key, g.pack(formOutcome, Lease{Key: key}, data), g.config.Keep)
 	g.rooms.wake(key)
 	switch {
 	case errors.Is(err, ErrInFlight):
@@ -100,15 +100,12 @@ func (g *Guard) inspector(key Key) (Inspector, error) {
 
 // reveal turns the stored form of an inspected record into the codec's.
 func (g *Guard) reveal(rec Record) (Record, error) {
-	done, err := unmarshalCheckpoints(rec.Progress.Data)
-	rec.Progress.Data = done.list()
-	if err != nil {
+	if rec.State == Done {
+		var err error
+		rec.Result, err = g.body(rec)
 		return rec, err
 	}
-	if rec.State != Done {
-		return rec, nil
-	}
-	body, err := decodeBody(rec.Result)
-	rec.Result = body
+	done, err := g.checkpoints(rec.Lease, rec.Progress.Data)
+	rec.Progress.Data = done.list()
 	return rec, err
 }

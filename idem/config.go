@@ -2,6 +2,7 @@ package idem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -50,6 +51,12 @@ type Config struct {
 	// replay need not ask the store. An entry is believed for a minute at most: a key that
 	// another process forgets may be replayed here for as long. 0 = none; at least 64 KiB.
 	Cache int64
+	// Compress is the size of the smallest encoded result that is stored compressed, if that
+	// makes it smaller. What is compressed and sealed shows by its length how much it repeats
+	// itself: do not use both where somebody chooses a part of a secret result. 0 = never.
+	Compress int
+	// Seal encrypts what the Guard leaves in its store. nil = not at all.
+	Seal *Keyring
 	// Codec encodes results. nil = JSON. Results of type []byte are stored as they are.
 	Codec Codec
 	// Hooks tell of what happens. They are called synchronously; nil ones are skipped.
@@ -106,6 +113,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("idem: Config.Keep is %v; it must be at least the lease, %v", c.Keep, c.Lease)
 	case c.Cache != 0 && c.Cache < minCache:
 		return c, fmt.Errorf("idem: Config.Cache is %d; it must be 0 or at least %d bytes", c.Cache, minCache)
+	case c.Compress < 0:
+		return c, fmt.Errorf("idem: Config.Compress is %d; it must not be negative", c.Compress)
+	case c.Seal != nil && len(c.Seal.derive) == 0:
+		return c, errors.New("idem: Config.Seal is empty; make it with NewKeyring")
 	case c.Mode > AtMostOnce:
 		return c, fmt.Errorf("idem: Config.Mode is %d; use AtLeastOnce or AtMostOnce", c.Mode)
 	}

@@ -149,7 +149,12 @@ func answer[T any](ctx context.Context, g *Guard, c *call, rec Record) (T, error
 	if h := g.config.Hooks.Replayed; h != nil {
 		h(ctx, c.key)
 	}
-	return decode[T](g.config.Codec, rec.Result)
+	body, err := g.body(rec)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decodeValue[T](g.config.Codec, body)
 }
 
 // refusal is the error for a claim that was not granted.

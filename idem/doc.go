@@ -56,6 +56,12 @@
 // token chosen before the first was sent, so that a lost answer is not mistaken for a lost
 // key.
 //
+// # What a store can see
+//
+// Stores keep keys, fingerprints and results as they are. [Config.Seal] encrypts results, and
+// refuses those that somebody else has written; digest keys with a secret if they must not be
+// read.
+//
 // # Stores
 //
 // [Memory] keeps keys in this process. Package idemsql keeps them in a database. A store of

@@ -1,6 +1,7 @@
 package idem_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -201,6 +202,38 @@ func ExampleGuard_Resolve() {
 	// lost contact
 	// idem: key is abandoned, its outcome unknown until resolved
 	// in orbit <nil>
+}
+
+// Results are encrypted with the current key, and opened with any key on the ring.
+func ExampleNewKeyring() {
+	ctx := context.Background()
+	secret := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) } // yours are random
+	old, err := idem.NewKeyring(idem.SealKey{ID: "2024", Secret: secret(1)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next, err := idem.NewKeyring(idem.SealKey{ID: "2025", Secret: secret(2)}, idem.SealKey{ID: "2024", Secret: secret(1)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store := &idem.Memory{}
+	for _, ring := range []*idem.Keyring{old, next} {
+		guard, err := idem.New(store, idem.Config{Seal: ring})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(idem.DoValue(ctx, guard, "charge 1138", func(context.Context) (string, error) {
+			fmt.Println("charging")
+			return "receipt 1", nil
+		}))
+	}
+	// Output:
+	// charging
+	// receipt 1 <nil>
+	// receipt 1 <nil>
 }
 
 // The transfer and its record are committed together, or not at all. A store that can do that

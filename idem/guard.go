@@ -15,6 +15,7 @@ type Guard struct {
 	config Config
 	id     any // equal for guards over the same store
 	cache  *cache
+	pool   deflater
 	beats  heartbeat
 	rooms  rooms
 }

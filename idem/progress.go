@@ -75,3 +75,12 @@ func (c *checkpoints) list() []byte {
 	}
 	return []byte(strings.Join(c.names, "\n"))
 }
+
+// checkpoints reads what was left for l's key.
+func (g *Guard) checkpoints(l Lease, data []byte) (checkpoints, error) {
+	data, err := g.unpack(formProgress, l, data)
+	if err != nil {
+		return checkpoints{}, fmt.Errorf("%w: %w", errProgress, err)
+	}
+	return unmarshalCheckpoints(data)
+}

@@ -103,6 +103,7 @@ func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	if g.tooLarge(data) {
 		data, tooLarge = nil, true
 	}
+	data = g.pack(formOutcome, r.lease, data)
 	var sent time.Time
 	err = r.settle(func(ctx context.Context) (err error) {
 		sent = time.Now()

@@ -37,7 +37,7 @@ func Step[T any](ctx context.Context, name string, fn func(context.Context) (T, 
 	case r.inTx:
 		return fn(ctx)
 	}
-	data, kept, err := r.steps.begin(ctx, name)
+	data, kept, err := r.beginStep(ctx, name)
 	if err != nil {
 		return zero, fmt.Errorf("idem: step %q: %w", name, err)
 	}
@@ -75,15 +75,16 @@ type steps struct {
 	saving chan struct{} // holds the right to save, unless somebody has it
 }
 
-// begin returns what a step has left, or the right to run it. It waits for one of the same
+// beginStep returns what a step has left, or the right to run it. It waits for one of the same
 // name that is running.
-func (s *steps) begin(ctx context.Context, name string) (data []byte, kept bool, err error) {
+func (r *run) beginStep(ctx context.Context, name string) (data []byte, kept bool, err error) {
+	s := &r.steps
 	for {
 		if ctx.Err() != nil {
 			return nil, false, context.Cause(ctx)
 		}
 		s.mu.Lock()
-		s.load()
+		r.loadSteps()
 		data, kept = s.done.data[name]
 		running := s.busy[name]
 		if !kept && running == nil && s.err == nil {
@@ -109,8 +110,9 @@ func (s *steps) end(name string) {
 	delete(s.busy, name)
 }
 
-// load reads what earlier attempts have left, the first time.
-func (s *steps) load() {
+// loadSteps reads what earlier attempts have left, the first time.
+func (r *run) loadSteps() {
+	s := &r.steps
 	if s.loaded {
 		return
 	}
@@ -119,7 +121,7 @@ func (s *steps) load() {
 	s.saving = make(chan struct{}, 1)
 	s.saving <- struct{}{}
 	s.seq, s.saved = s.left.Seq, s.left.Seq
-	s.done, s.err = unmarshalCheckpoints(s.left.Data)
+	s.done, s.err = r.guard.checkpoints(r.lease, s.left.Data)
 }
 
 // save keeps the result of a step, and returns when the store has it. One save is on its way
@@ -135,7 +137,7 @@ func (r *run) save(name string, data []byte) error {
 	<-s.saving
 	defer func() { s.saving <- struct{}{} }()
 	s.mu.Lock()
-	p := Progress{Seq: s.seq, Data: s.done.marshal()}
+	p := Progress{Seq: s.seq, Data: r.guard.pack(formProgress, r.lease, s.done.marshal())}
 	saved := s.saved
 	s.mu.Unlock()
 	if saved >= mine {

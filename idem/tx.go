@@ -206,6 +206,7 @@ func (b *txBody[T]) recordOutcome(ctx context.Context, st Store, data []byte) er
 	if b.guard.tooLarge(data) {
 		data, b.lack = nil, ErrTooLarge
 	}
+	data = b.guard.pack(formOutcome, b.run.lease, data)
 	rec, err := st.Complete(ctx, b.run.lease, data, c.Keep)
 	if errors.Is(err, ErrTooLarge) && data != nil {
 		b.lack = ErrTooLarge

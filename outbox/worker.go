@@ -111,7 +111,11 @@ func (w *worker) readDue(stop context.Context, b *backlog, now time.Time) (more 
 		return false
 	}
 	b.add(rows, true)
-	if more = len(rows) >= limit; more {
+	size := 0
+	for _, row := range rows {
+		size += len(row.Payload)
+	}
+	if more = len(rows) >= limit || size >= pageBytes; more {
 		w.dueAt = now
 	}
 	return more
@@ -137,7 +141,7 @@ func (w *worker) readHot(stop context.Context, b *backlog) (more bool) {
 	return page.More
 }
 
-// pageBytes bounds what one read takes into memory.
+// pageBytes bounds what one read takes into memory; see also [Store.Due].
 const pageBytes = 16 << 20
 
 func (w *worker) limit(ctx context.Context) (context.Context, context.CancelFunc) {

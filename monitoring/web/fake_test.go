@@ -24,13 +24,29 @@ type reader struct {
 	alerts  []app.AlertView
 	events  []app.EventView // newest first
 	totals  app.Totals
-	limit   int // asked for last
+	limit   int    // asked for last
+	panics  string // what every read panics with
 }
 
 func (r *reader) read() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.panics != "" {
+		panic(r.panics)
+	}
 	return r.err
+}
+
+func (r *reader) asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limit
+}
+
+func (r *reader) ask(limit int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit = limit
 }
 
 func (r *reader) Targets(context.Context) ([]app.TargetView, error) { return r.targets, r.read() }
@@ -43,12 +59,12 @@ func (r *reader) Firing(context.Context, time.Time) ([]app.AlertView, error) {
 }
 
 func (r *reader) Events(_ context.Context, limit int) ([]app.EventView, error) {
-	r.limit = limit
+	r.ask(limit)
 	return r.events[:min(limit, len(r.events))], r.read()
 }
 
 func (r *reader) Deliveries(_ context.Context, limit int) ([]app.DeliveryView, error) {
-	r.limit = limit
+	r.ask(limit)
 	var all []app.DeliveryView
 	for _, e := range r.events {
 		all = append(all, e.Deliveries...)

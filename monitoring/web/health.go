@@ -73,6 +73,9 @@ func ask(ctx context.Context, c Check) error {
 	}()
 	select {
 	case err := <-answer:
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx) // says more than that a deadline was exceeded
+		}
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -217,20 +217,22 @@ func tone(condition bool, yes, no Tone) Tone {
 
 // ruleRow is a rule on the page.
 type ruleRow struct {
-	ID         string
-	Group      string
-	Name       string
-	Severity   string
-	Expr       string // "" = not configured here
-	For        string
-	Every      string
-	State      string // firing, pending, quiet, failed, late, new, retired
-	Says       string // the state in words
-	Slot       moment
-	Replica    string
-	Failure    string
-	rank, rest int
+	ID       string
+	Group    string
+	Name     string
+	Severity string
+	Expr     string // "" = not configured here
+	For      string
+	Every    string
+	State    string // firing, pending, quiet, failed, late, new, retired
+	Says     string // the state in words
+	Slot     moment
+	Replica  string
+	Failure  string
+	rank     int // those that need attention have a low one
 }
+
+const quiet = "quiet" // the state of a rule with nothing to tell
 
 // ruleRows lists configured and recorded rules, those that need attention first.
 func (s *Server) ruleRows(src source) []ruleRow {
@@ -268,7 +270,7 @@ func (s *Server) ruleRows(src source) []ruleRow {
 		}
 		row := ruleRow{ID: view.ID, Name: view.ID}
 		row.judge(src.now, view, true, 0, firing[view.ID], pending[view.ID])
-		if len(s.c.Rules) > 0 && row.State == "quiet" {
+		if len(s.c.Rules) > 0 && row.State == quiet {
 			row.State, row.Says = "retired", "not configured"
 		}
 		rows = append(rows, row)
@@ -295,6 +297,6 @@ func (r *ruleRow) judge(now time.Time, view app.RuleView, known bool, interval t
 	case interval > 0 && late(now, view.Slot, interval):
 		r.State, r.Says, r.rank = "late", "late", 3
 	default:
-		r.State, r.Says, r.rank = "quiet", "quiet", 4
+		r.State, r.Says, r.rank = quiet, quiet, 4
 	}
 }

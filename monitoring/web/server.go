@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"example.com/once/monitoring/app"
@@ -74,7 +75,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				panic(v)
 			}
 			s.c.Logger.ErrorContext(r.Context(), "request panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-			s.fail(w, r, failure{http.StatusInternalServerError, "This page could not be made. The log says why."})
+			f := failure{http.StatusInternalServerError, "This could not be answered. The log of replica " + s.c.Replica + " says why."}
+			if strings.HasPrefix(r.URL.Path, "/api/") {
+				problem(w, f)
+				return
+			}
+			s.fail(w, r, f)
 		}()
 		next.ServeHTTP(w, r)
 	})

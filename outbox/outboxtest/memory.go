@@ -81,8 +81,7 @@ var ErrTxDone = errors.New("outboxtest: transaction has ended")
 func (m *Memory) Write(ctx context.Context, messages ...outbox.Message) error {
 	tx := m.Begin()
 	if err := tx.Write(ctx, messages...); err != nil {
-		tx.Rollback()
-		return err
+		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
 }
@@ -153,12 +152,14 @@ func (tx *MemoryTx) Commit() error {
 	return nil
 }
 
-// Rollback forgets the transaction's messages. After Commit it does nothing.
-func (tx *MemoryTx) Rollback() {
+// Rollback forgets the transaction's messages. After Commit it does nothing. The error is
+// always nil.
+func (tx *MemoryTx) Rollback() error {
 	tx.m.mu.Lock()
 	defer tx.m.mu.Unlock()
 	tx.done = true
 	delete(tx.m.open, tx)
+	return nil
 }
 
 // Listen calls wake after each commit.
