@@ -26,8 +26,8 @@ type item struct {
 func (it *item) key() string { return it.row.OrderKey() }
 func (it *item) ref() Ref    { return Ref{Shard: it.shard.lease.Shard, Seq: it.row.Seq} }
 
-// add takes in what a store answered, as far as it was asked for.
-func (b *backlog) add(rows []Row, parked bool) {
+// add takes in what a store answered, as far as it was asked for, and says how much it took.
+func (b *backlog) add(rows []Row, parked bool) (n, bytes int) {
 	byNumber := make(map[int]*shard, len(b.shards))
 	for _, sh := range b.shards {
 		byNumber[sh.lease.Shard] = sh
@@ -36,8 +36,11 @@ func (b *backlog) add(rows []Row, parked bool) {
 		if sh := byNumber[row.Shard]; sh != nil {
 			row.Attempt = max(row.Attempt, 1)
 			b.items = append(b.items, &item{row: row, shard: sh, parked: parked})
+			n++
+			bytes += len(row.Payload)
 		}
 	}
+	return n, bytes
 }
 
 // next returns the next batch of at most n messages: in order, of each ordering key the

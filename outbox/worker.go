@@ -84,6 +84,10 @@ func (w *worker) round(p phases) (next pace, d time.Duration) {
 	moreDue := w.readDue(p.stop, b, now)
 	moreHot := w.readHot(p.stop, b)
 	if !w.work(p, b, may == probe) {
+		// What is due now may be so still; do not spin on it.
+		if soon := now.Add(w.config.PollMin); w.dueAt.Before(soon) {
+			w.dueAt = soon
+		}
 		return poll, 0
 	}
 	if len(b.items) > 0 && (moreDue || moreHot || time.Until(w.dueAt) <= 0) {
@@ -110,12 +114,8 @@ func (w *worker) readDue(stop context.Context, b *backlog, now time.Time) (more 
 		w.failed(stop, "due", err)
 		return false
 	}
-	b.add(rows, true)
-	size := 0
-	for _, row := range rows {
-		size += len(row.Payload)
-	}
-	if more = len(rows) >= limit || size >= pageBytes; more {
+	n, bytes := b.add(rows, true)
+	if more = n >= limit || bytes >= pageBytes; more {
 		w.dueAt = now
 	}
 	return more

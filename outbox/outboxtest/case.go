@@ -217,17 +217,20 @@ func (r *relay) ack(rows ...outbox.Row) {
 	}
 }
 
+// whyFailed is what an outcome says of a failure.
+const whyFailed = "it failed"
+
 // failed is the outcome of a failed attempt.
 func failed(attempts int, wait time.Duration) outbox.Outcome {
-	return outbox.Outcome{Fate: outbox.Again, Attempts: attempts, Wait: wait, Err: "it failed"}
+	return outbox.Outcome{Fate: outbox.Again, Attempts: attempts, Wait: wait, Err: whyFailed}
 }
 
 func dead(attempts int) outbox.Outcome {
-	return outbox.Outcome{Fate: outbox.Dead, Attempts: attempts, Err: "it failed"}
+	return outbox.Outcome{Fate: outbox.Dead, Attempts: attempts, Err: whyFailed}
 }
 
 func block(attempts int) outbox.Outcome {
-	return outbox.Outcome{Fate: outbox.Block, Attempts: attempts, Err: "it failed"}
+	return outbox.Outcome{Fate: outbox.Block, Attempts: attempts, Err: whyFailed}
 }
 
 func published() outbox.Outcome { return outbox.Outcome{Fate: outbox.Published, Attempts: 1} }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -173,7 +174,7 @@ func f5(c *C) {
 
 func f6(c *C) {
 	for i := range 50 {
-		c.put(fmt.Sprint("k", i), fmt.Sprint(i))
+		c.put(fmt.Sprint("k", i), strconv.Itoa(i))
 	}
 	r := c.relay("a")
 	all := r.hot()

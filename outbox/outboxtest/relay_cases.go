@@ -55,7 +55,10 @@ func n1(c *C) {
 	}
 	cancel()
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			c.Errorf("Listen does not say why it ended")
+		}
 	case <-c.ctx.Done():
 		c.Fatalf("Listen goes on after its context has ended")
 	}
@@ -93,7 +96,7 @@ func (c *C) publishAll(s outbox.Store) {
 	defer cancel()
 	for range 2 {
 		r, err := outbox.NewRelay(s, publisher, outbox.RelayConfig{
-			LeaseTTL: 10 * c.opt.wait, Batch: 10, Concurrency: 2, PollMin: c.opt.wait / 30, PollMax: c.opt.wait / 3, Probe: c.opt.wait / 10,
+			LeaseTTL: 10 * c.opt.wait, Batch: 10, Concurrency: 2, PollMin: c.opt.wait / 30, PollMax: c.opt.wait / 3, Probe: c.opt.wait / 10, Drain: 5 * c.opt.wait,
 			Policy: &policy.Policy{MaxAttempts: -1, Backoff: policy.Constant(c.opt.wait / 30)},
 		})
 		if err != nil {

@@ -228,7 +228,7 @@ func i2(c *C) {
 			c.Errorf("shard %d, Seq %d after shard %d, Seq %d", l.Shard, l.Seq, lastShard, lastSeq)
 		}
 		lastShard, lastSeq = l.Shard, l.Seq
-		if l.Err != "it failed" || l.Attempt != 3 || l.Blocks || l.DiedAt.IsZero() {
+		if l.Err != whyFailed || l.Attempt != 3 || l.Blocks || l.DiedAt.IsZero() {
 			c.Errorf("%q: %q after %d attempts at %v, blocks %t", l.Payload, l.Err, l.Attempt, l.DiedAt, l.Blocks)
 		}
 	}
@@ -237,14 +237,17 @@ func i2(c *C) {
 	if l := c.letters(outbox.Filter{Key: "b"}); len(l) != 1 || !l[0].Blocks {
 		c.Errorf("the blocking letter is %+v", l)
 	}
-	for range c.inspector().Dead(c.ctx, outbox.Filter{}) {
+	for _, err := range c.inspector().Dead(c.ctx, outbox.Filter{}) {
+		if err != nil {
+			c.Errorf("dead letters: %v", err)
+		}
 		break // a caller may stop early
 	}
 	// What failed before stays recorded if nothing new is said.
 	c.put("e", "twice")
 	r.parkHot(failed(1, 0), "twice")
 	r.settle(outbox.Outcome{Fate: outbox.Dead, Attempts: 2}, r.row(r.due(), "twice"))
-	if l := c.letters(outbox.Filter{Key: "e"}); len(l) != 1 || l[0].Err != "it failed" {
+	if l := c.letters(outbox.Filter{Key: "e"}); len(l) != 1 || l[0].Err != whyFailed {
 		c.Errorf("the letter that says nothing new is %+v", l)
 	}
 }
