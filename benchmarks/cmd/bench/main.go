@@ -113,11 +113,11 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (r *report.
 
 // write prints r and, if asked to, leaves its files.
 func write(r *report.Report, o options, stdout, stderr io.Writer) error {
-	print := report.Table
+	results := report.Table
 	if o.json {
-		print = report.JSON
+		results = report.JSON
 	}
-	if err := print(stdout, r); err != nil {
+	if err := results(stdout, r); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	if o.out == "" {
