@@ -53,7 +53,6 @@ func readBody(w http.ResponseWriter, r *http.Request, memory, limit int64, dir s
 		return reqBody{}, nil
 	}
 	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // the rest is not worth reading
 		return reqBody{}, &http.MaxBytesError{Limit: limit}
 	}
 	src := http.MaxBytesReader(w, r.Body, limit)

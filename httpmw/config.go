@@ -145,8 +145,8 @@ const (
 	ResultGone        = "gone"        // the client left before anything was done
 )
 
-// prepared is the configuration with its defaults filled in.
-func (c IdempotencyConfig) prepared(tx bool) (IdempotencyConfig, error) {
+// prepared is a configuration, checked, with its defaults filled in.
+func prepared(c IdempotencyConfig, tx bool) (IdempotencyConfig, error) {
 	c.Methods = slices.Clone(c.Methods)
 	if c.Methods == nil {
 		c.Methods = []string{http.MethodPost, http.MethodPatch}

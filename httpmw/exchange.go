@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"example.com/once/idem"
+	"example.com/once/retry"
 )
 
 // exchangeKey is the context key of the innermost exchange.
@@ -50,12 +52,40 @@ func (x *exchange) claim(fingerprint []byte) {
 	}
 	ctx := x.life.begin(x.r.Context(), m.c.Wait > 0, m.c.Linger, limit)
 	defer x.life.end()
-	result, err := m.run(ctx, x.key, x.handle,
-		idem.WithFingerprint(fingerprint), idem.WithWait(m.c.Wait), idem.Report(&x.info))
+	run := func(ctx context.Context) ([]byte, error) {
+		return m.run(ctx, x.key, x.handle,
+			idem.WithFingerprint(fingerprint), idem.WithWait(m.c.Wait), idem.Report(&x.info))
+	}
+	if m.inTx {
+		run = x.repeated(run)
+	}
+	result, err := run(ctx)
 	if !x.ran && err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
 	x.answer(result, err)
+}
+
+// repeated repeats a transaction that failed and surely changed nothing: a serialization
+// failure, a deadlock, a database that was busy.
+func (x *exchange) repeated(run func(context.Context) ([]byte, error)) func(context.Context) ([]byte, error) {
+	policy := retry.Policy{
+		NonIdempotent: true,
+		Backoff:       retry.Exponential(10*time.Millisecond, time.Second),
+		Observe: func(_ context.Context, e retry.Event) {
+			if e.Reason == nil {
+				x.ran = false
+				x.life.again()
+			}
+		},
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		result, err := retry.DoValue(ctx, &policy, run)
+		if e, ok := err.(*retry.Error); ok && errors.Is(e.Reason, retry.ErrNonIdempotent) { //nolint:errorlint // the loop's own
+			err = e.Errs[len(e.Errs)-1] // nothing to repeat: most of all an answer that is not recorded
+		}
+		return result, err
+	}
 }
 
 // handle is what the Guard runs. Its result is the record to store.
@@ -113,7 +143,8 @@ func (x *exchange) settle() ([]byte, error) {
 	if w.tooLarge {
 		return nil, errAnswerTooLarge
 	}
-	if x.decided = Outcome(x.outcome.Load()); x.decided == 0 {
+	x.decided = Outcome(x.outcome.Load()) //nolint:gosec // it was one
+	if x.decided == 0 {
 		x.decided = x.m.c.Record(w.status, w.frozen)
 	}
 	if w.hijacked && x.outcome.Load() == 0 {

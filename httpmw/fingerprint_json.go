@@ -53,7 +53,7 @@ func canonicalJSON(raw []byte) ([]byte, error) {
 func appendJSON(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 	t, err := d.Token()
 	if err != nil {
-		return nil, err
+		return nil, errNotCanonical
 	}
 	if depth > maxJSONDepth {
 		return nil, errNotCanonical
@@ -90,7 +90,7 @@ func appendObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
-			return nil, err
+			return nil, errNotCanonical
 		}
 		name, ok := t.(string)
 		if !ok {
@@ -103,7 +103,7 @@ func appendObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 		members = append(members, member{name, text})
 	}
 	if _, err := d.Token(); err != nil {
-		return nil, err
+		return nil, errNotCanonical
 	}
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	out = append(out, '{')
@@ -114,7 +114,7 @@ func appendObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 		}
 		name, err := json.Marshal(m.name)
 		if err != nil {
-			return nil, err
+			return nil, errNotCanonical
 		}
 		out = append(append(append(append(out, name...), ':'), m.text...), ',')
 	}

@@ -40,7 +40,7 @@ func partsDigest(mr *multipart.Reader) (n uint64, sum []byte, whole bool) {
 	parts := sha256.New()
 	for ; ; n++ {
 		part, err := mr.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // wrapped, it means that the closing boundary is missing
+		if err == io.EOF { // wrapped, it means that the closing boundary is missing
 			return n, parts.Sum(nil), true
 		}
 		if err != nil {

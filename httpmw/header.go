@@ -1,6 +1,7 @@
 package httpmw
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,9 +66,7 @@ func replaceHeader(to, from http.Header) {
 			delete(to, name)
 		}
 	}
-	for name, values := range from {
-		to[name] = values
-	}
+	maps.Copy(to, from)
 }
 
 // trailerFields returns the trailers: those that the Trailer header declares, and those

@@ -67,6 +67,7 @@ type answer struct {
 	body    string
 	trailer http.Header
 	length  int64
+	close   bool // the connection ends with it
 }
 
 func (a answer) replayed() bool { return a.header.Get(httpmw.HeaderReplayed) == "true" }
@@ -119,7 +120,7 @@ func send(c *http.Client, r *http.Request) (answer, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.ContentLength}, err
+	return answer{resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.ContentLength, resp.Close}, err
 }
 
 // want checks status and problem code ("" = no problem).
@@ -155,3 +156,41 @@ func (c *counter) want(t *testing.T, n int) {
 
 // quiet is for servers whose complaints are expected.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// plainWriter is a ResponseWriter with nothing optional about it.
+type plainWriter struct {
+	header http.Header
+	status int
+	body   strings.Builder
+	writes int
+}
+
+func newPlainWriter() *plainWriter { return &plainWriter{header: make(http.Header)} }
+
+func (w *plainWriter) Header() http.Header { return w.header }
+
+func (w *plainWriter) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == 101) {
+		w.status = status
+	}
+	w.writes++
+}
+
+func (w *plainWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.writes++
+	return w.body.Write(p)
+}
+
+func newPost(key, body string, header ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/orders", strings.NewReader(body))
+	if key != "" {
+		r.Header.Set(httpmw.HeaderKey, key)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return r
+}

@@ -46,7 +46,7 @@ func newIdempotency(g *idem.Guard, scope Scope, c IdempotencyConfig, inTx bool, 
 	if scope == nil {
 		return nil, errors.New("httpmw: the Scope is nil: say whose key a request's key is, or pass SharedScope if all callers may share theirs")
 	}
-	c, err := c.prepared(inTx)
+	c, err := prepared(c, inTx)
 	if err != nil {
 		return nil, err
 	}
@@ -195,17 +195,19 @@ func (m *Idempotency) physicalKey(scope, key string, r *http.Request) idem.Key {
 // readBody reads the body whole, or answers and returns false.
 func (x *exchange) readBody() bool {
 	c := &x.m.c
-	if c.BodyTimeout > 0 {
-		ctl := http.NewResponseController(x.w)
-		if err := ctl.SetReadDeadline(time.Now().Add(c.BodyTimeout)); err == nil {
-			defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
-		}
-	}
+	ctl := http.NewResponseController(x.w)
+	limited := c.BodyTimeout > 0 && ctl.SetReadDeadline(time.Now().Add(c.BodyTimeout)) == nil
 	body, err := readBody(x.w, x.r, c.MaxMemory, c.MaxBody, c.SpoolDir)
 	if err == nil {
+		if limited {
+			_ = ctl.SetReadDeadline(time.Time{}) // it could be set, so it can be taken back
+		}
 		x.body = body
 		return true
 	}
+	// The server would wait for the rest of the body before it answers, and the deadline, if there is one,
+	// has to go on for that.
+	x.w.Header().Set("Connection", "close")
 	code := CodeBodyUnreadable
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		code = CodeBodyTooLarge

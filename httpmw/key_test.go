@@ -151,16 +151,18 @@ func TestH11ControlBytesOnTheWire(t *testing.T) {
 	runs.want(t, 0)
 }
 
+// v7At is a version 7 UUID that was made at that time.
+func v7At(at time.Time) string {
+	id := uuid.Must(uuid.NewV7())
+	for i, ms := 5, at.UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+		id[i] = byte(ms)
+	}
+	return id.String()
+}
+
 func TestH12KeyRule(t *testing.T) {
 	var runs counter
-	v7 := func(age time.Duration) string {
-		id := uuid.Must(uuid.NewV7())
-		ms := time.Now().Add(-age).UnixMilli()
-		for i := range 6 {
-			id[i] = byte(ms >> (8 * (5 - i)))
-		}
-		return id.String()
-	}
+	v7 := func(age time.Duration) string { return v7At(time.Now().Add(-age)) }
 	b := newBench(t, benchConfig{mw: httpmw.IdempotencyConfig{KeyRule: httpmw.FreshUUIDv7(time.Hour)}}, created(&runs))
 	b.post(t, "abc", "x").want(t, 400, httpmw.CodeKeyInvalid)
 	b.post(t, uuid.NewString(), "x").want(t, 400, httpmw.CodeKeyInvalid)

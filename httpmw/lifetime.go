@@ -22,10 +22,12 @@ type lifetime struct {
 	waits   bool
 	gone    bool
 	started bool
+	over    bool // the handler has had its time without a client
 	ended   bool
 	quit    context.CancelCauseFunc // ends the claim
 	stop    context.CancelCauseFunc // ends the handler; nil = it has not started
-	limit   *time.Timer             // of the claim
+	limit   *time.Timer             // of the claim; nil = it has none
+	patient time.Duration           // how long limit is
 	timer   *time.Timer             // of a handler without a client
 	unwatch func() bool
 }
@@ -33,7 +35,7 @@ type lifetime struct {
 // begin returns the context for the Guard, detached from the request's. The claim may
 // take as long as limit, which is none if negative.
 func (l *lifetime) begin(ctx context.Context, waits bool, linger, limit time.Duration) context.Context {
-	l.waits, l.linger = waits, linger
+	l.waits, l.linger, l.patient = waits, linger, limit
 	detached, quit := context.WithCancelCause(context.WithoutCancel(ctx))
 	l.quit = quit
 	l.unwatch = context.AfterFunc(ctx, l.clientGone)
@@ -66,15 +68,22 @@ func (l *lifetime) clientGone() {
 
 // runOut gives the running handler the time that is left to it.
 func (l *lifetime) runOut() {
-	if l.linger <= 0 {
+	switch {
+	case l.linger <= 0:
+		l.over = true
 		l.stop(errClientGone)
-		return
+	case l.timer == nil:
+		l.timer = time.AfterFunc(l.linger, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.over = true
+			l.stop(errClientGone)
+		})
 	}
-	l.timer = time.AfterFunc(l.linger, func() { l.stop(errClientGone) })
 }
 
 // start returns the handler's context, made from the Guard's, unless the claim has been
-// given up.
+// given up. A transaction that is repeated starts more than once.
 func (l *lifetime) start(ctx context.Context) (context.Context, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,10 +95,26 @@ func (l *lifetime) start(ctx context.Context) (context.Context, error) {
 	}
 	ctx, l.stop = context.WithCancelCause(ctx)
 	l.started = true
-	if l.gone {
+	switch {
+	case l.over:
+		l.stop(errClientGone)
+	case l.gone:
 		l.runOut()
 	}
 	return ctx, nil
+}
+
+// again goes back to before the handler's start, for another claim.
+func (l *lifetime) again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stop != nil {
+		l.stop(nil)
+	}
+	l.started = false
+	if l.limit != nil {
+		l.limit.Reset(l.patient)
+	}
 }
 
 func (l *lifetime) end() {

@@ -18,7 +18,8 @@ const (
 	// refused before they did anything.
 	Forget
 	// Hold keeps the key and no answer: retries get 409 outcome-unknown until the operator
-	// settles the key. It is for handlers that cannot tell whether they took effect.
+	// settles the key. It is for handlers that cannot tell whether they took effect. In a
+	// transaction it counts as Release: what was rolled back had no effect.
 	Hold
 )
 

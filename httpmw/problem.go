@@ -91,7 +91,7 @@ func problemFor(code string) Problem {
 		p.Detail = "Repeat the same request with the same key later."
 		p.RetryAfter = unavailableRetryAfter
 	default:
-		p.Status, p.Title = 500, http.StatusText(500)
+		p.Status, p.Title = 500, http.StatusText(http.StatusInternalServerError)
 	}
 	return p
 }

@@ -67,9 +67,9 @@ func sealRecord(buf []byte, status int, tombstone bool, headers, trailers []fiel
 	if tombstone {
 		buf[1] = recordTombstone
 	}
-	binary.BigEndian.PutUint16(buf[2:], uint16(status))
-	binary.BigEndian.PutUint32(buf[4:], uint32(body))
-	binary.BigEndian.PutUint32(buf[8:], uint32(fields))
+	binary.BigEndian.PutUint16(buf[2:], uint16(status)) //nolint:gosec // at most 999
+	binary.BigEndian.PutUint32(buf[4:], uint32(body))   //nolint:gosec // at most MaxResponse
+	binary.BigEndian.PutUint32(buf[8:], uint32(fields)) //nolint:gosec // at most MaxResponse
 	return binary.BigEndian.AppendUint32(buf, checksum(buf[:recordPrefix], buf[recordPrefix+body:]))
 }
 
@@ -103,7 +103,7 @@ func openRecord(data []byte) (record, error) {
 	tombstone := data[1] == recordTombstone
 	switch {
 	case recordPrefix+body+fields+recordSuffix != uint64(len(data)),
-		status < 100 && !(status == 0 && tombstone), status > 999,
+		status < 100 && (status != 0 || !tombstone), status > 999,
 		tombstone && body != 0:
 		return record{}, errRecord
 	}
@@ -141,7 +141,7 @@ func (d *fieldDecoder) count() int {
 			if n > uint64(len(d.s)) {
 				break
 			}
-			return int(n)
+			return int(n) //nolint:gosec // at most len(d.s)
 		}
 	}
 	d.bad = true

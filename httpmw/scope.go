@@ -25,7 +25,7 @@ var errEmptyScope = errors.New("httpmw: the scope is empty")
 // Refusal is an error with an HTTP status of its own. A [Scope],
 // [IdempotencyConfig.KeyRule] or [IdempotencyConfig.Authorize] returns one to choose
 // how the request is answered.
-type Refusal struct {
+type Refusal struct { //nolint:errname // httpmw.Refusal says what it is
 	Status int    // 400..599; anything else counts as 500
 	Code   string // stable machine-readable code of the problem document; "" = the caller's default
 	Detail string // for the client; must not hold secrets

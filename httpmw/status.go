@@ -80,7 +80,7 @@ func (m *Idempotency) status(w http.ResponseWriter, r *http.Request) {
 	x.key = m.physicalKey(scope, key, r)
 	rec, err := m.guard.Inspect(r.Context(), x.key)
 	if err != nil && !errors.Is(err, idem.ErrNoResult) && !errors.Is(err, idem.ErrRecorded) {
-		m.c.Logger.Error("httpmw: idempotency store failed", "key", x.key, "error", err)
+		m.c.Logger.ErrorContext(r.Context(), "httpmw: idempotency store failed", "key", x.key, "error", err)
 		x.problem(problemFor(CodeStoreUnavailable))
 		return
 	}
@@ -107,6 +107,7 @@ func keyStatus(rec idem.Record, key idem.Key) KeyStatus {
 		s.State = StateReleased
 	case idem.Expired:
 		s.State = StateExpired
+	case idem.Mismatch: // no claim was made that could be one
 	case idem.Abandoned:
 		s.State, s.Reference = StateUnknown, string(key)
 	}

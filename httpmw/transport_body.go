@@ -67,13 +67,8 @@ func (b *replayBody) open() (replay, error) {
 	return replay{r, b.getBody}, nil
 }
 
-// lost says why the body cannot be sent again; nil = it can.
-func (b *replayBody) lost() error {
-	if b.tape == nil {
-		return nil
-	}
-	return b.tape.lost()
-}
+// lost says that the body cannot be sent again.
+func (b *replayBody) lost() bool { return b.tape != nil && b.tape.lost() }
 
 // end closes the body, once the last attempt has done with it.
 func (b *replayBody) end() {
@@ -123,16 +118,10 @@ func (t *tape) again() (io.ReadCloser, error) {
 	return r.reader, err
 }
 
-func (t *tape) lost() error {
+func (t *tape) lost() bool {
 	t.state.Lock()
 	defer t.state.Unlock()
-	switch {
-	case t.broken:
-		return errors.New("httpmw: the request body cannot be read")
-	case t.over.Load():
-		return errBodyLong
-	}
-	return nil
+	return t.broken || t.over.Load()
 }
 
 // end closes the source as soon as the current reader is closed: a transport may still be

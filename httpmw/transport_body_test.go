@@ -26,16 +26,13 @@ func (b *watchedBody) Close() error { b.closed.Add(1); return nil }
 // onlyReader hides everything that net/http could make a GetBody of.
 type onlyReader struct{ io.Reader }
 
-func post(t *testing.T, url string, body io.Reader, header ...string) *http.Request {
+func post(t *testing.T, url string, body io.Reader) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header[httpmw.HeaderKey] = []string{"k"}
-	for i := 0; i < len(header); i += 2 {
-		r.Header[header[i]] = []string{header[i+1]}
-	}
 	return r
 }
 

@@ -95,7 +95,7 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 		return delivery{resp}, nil
 	}
 	failure := newStatusError(resp, c.keyed)
-	if c.policy.Classify(failure).Class == retry.Permanent || c.body.lost() != nil {
+	if c.policy.Classify(failure).Class == retry.Permanent || c.body.lost() {
 		return delivery{resp}, nil
 	}
 	c.mu.Lock()
@@ -125,7 +125,7 @@ func (c *call) copy(ctx context.Context, attempt int, body replay) *http.Request
 // unanswered says what an attempt without an answer may have done.
 func (c *call) unanswered(f *flight, err error) error {
 	switch {
-	case c.body.lost() != nil:
+	case c.body.lost():
 		return retry.Stop(err) // whatever happened, it cannot be sent again
 	case f.sent.refused(c.base):
 		return retry.Stop(err)

@@ -13,7 +13,7 @@ import (
 // flight is one attempt under way. Its context outlives the attempt: the body of the answer is
 // read under it, so it ends with that.
 type flight struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // made by the attempt, for the attempt
 	cancel context.CancelCauseFunc
 	timer  *time.Timer // nil = the answer may take as long as it wants
 	unlink func() bool // from the hedged attempt's context; nil = it is not hedged
@@ -29,9 +29,9 @@ func (attemptTimeoutError) Is(target error) bool { return target == context.Dead
 
 // valuesContext is a context with the values of another one.
 type valuesContext struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 
-	values context.Context
+	values context.Context //nolint:containedctx // another one's values
 }
 
 func (c valuesContext) Value(key any) any { return c.values.Value(key) }

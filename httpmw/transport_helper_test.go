@@ -2,10 +2,10 @@ package httpmw_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +177,7 @@ func says(code int, body string, header ...string) func(*http.Request) (*http.Re
 			h[header[i]] = []string{header[i+1]}
 		}
 		return &http.Response{
-			StatusCode: code, Status: fmt.Sprint(code), Header: h, Request: r,
+			StatusCode: code, Status: strconv.Itoa(code), Header: h, Request: r,
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 		}, nil
 	}

@@ -99,7 +99,7 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 		if err != nil { // only digits: too many of them
 			s = most
 		}
-		return time.Duration(min(s, most)) * time.Second, true //nolint:gosec // bounded
+		return time.Duration(min(s, most)) * time.Second, true
 	}
 	at, err := http.ParseTime(v)
 	if err != nil {

@@ -12,10 +12,13 @@ import (
 // together, and the answer is sent after the commit. So the effect is there exactly once
 // if and only if the answer is recorded, whatever crashes.
 //
-// An answer that is not recorded rolls the transaction back; so does one that is too
-// large. A handler must neither commit nor roll back: the request is then answered with
-// 500 transaction-ended. It can neither flush nor hijack. The error names the argument or
-// field that is wrong.
+// An answer that is not recorded rolls the transaction back, and the key is then as if it had
+// not been used; so does an answer that is too large. A transaction that the database refused
+// without having changed anything (a serialization failure, a deadlock) is repeated twice, so
+// the handler may run again: what it does outside of its transaction it does again. A
+// handler must neither commit nor roll back: the request is then answered with
+// 500 transaction-ended, and what it committed has no record. It can neither flush nor
+// hijack. The error names the argument or field that is wrong.
 func NewTxIdempotency[Tx any](g *idem.TxGuard[Tx], scope Scope, c IdempotencyConfig) (*Idempotency, error) {
 	if g == nil || g.Guard == nil {
 		return nil, errors.New("httpmw: NewTxIdempotency: the TxGuard is nil: make one with idem.NewTx")

@@ -8,7 +8,8 @@ import (
 
 // Inspect says what the store knows of key, without claiming it and without writing. A State
 // of zero means that nothing is known. For a key that is Done, Result is what [Config.Codec]
-// made of the result, or the bytes of a []byte, and the error is the one that a replay would
+// made of the result, or the bytes of a []byte. For one that is not, Progress.Data has the
+// names of the finished [Step]s, one a line. The error is the one that a replay would
 // give: nil, a [*RecordedError], or one that matches [ErrNoResult]. The store must be an
 // [Inspector].
 func (g *Guard) Inspect(ctx context.Context, key Key) (Record, error) {
@@ -52,7 +53,7 @@ func (g *Guard) Resolve(ctx context.Context, key Key, result any, failure error)
 	if g.tooLarge(data) {
 		return Record{}, fmt.Errorf("%w: %d bytes, Config.MaxResult is %d", ErrTooLarge, len(data), g.config.MaxResult)
 	}
-	rec, err := i.Resolve(ctx, key, data, g.config.Keep)
+	rec, err := i.Resolve(ctx, key, g.pack(formOutcome, Lease{Key: key}, data), g.config.Keep)
 	g.rooms.wake(key)
 	switch {
 	case errors.Is(err, ErrInFlight):
@@ -71,6 +72,7 @@ func (g *Guard) Forget(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
+	defer g.cache.forget(key) // also if it is not known whether the store did
 	if err := i.Delete(ctx, key); err != nil {
 		return fmt.Errorf("idem: forget: %w", err)
 	}
@@ -98,11 +100,12 @@ func (g *Guard) inspector(key Key) (Inspector, error) {
 
 // reveal turns the stored form of an inspected record into the codec's.
 func (g *Guard) reveal(rec Record) (Record, error) {
-	rec.Progress = Progress{}
-	if rec.State != Done {
-		return rec, nil
+	if rec.State == Done {
+		var err error
+		rec.Result, err = g.body(rec)
+		return rec, err
 	}
-	body, err := decodeBody(rec.Result)
-	rec.Result = body
+	done, err := g.checkpoints(rec.Lease, rec.Progress.Data)
+	rec.Progress.Data = done.list()
 	return rec, err
 }

@@ -66,7 +66,7 @@ func TestNestedCalls(t *testing.T) {
 		m := &idem.Memory{}
 		g, same, other := newGuard(t, m, idem.Config{Wait: time.Hour}), newGuard(t, m, idem.Config{Wait: time.Hour}), newGuard(t, &idem.Memory{}, idem.Config{})
 		start := time.Now()
-		var after context.Context
+		after := make(chan context.Context, 1)
 		err := idem.Do(t.Context(), g, "k", func(ctx context.Context) error {
 			want(t, "the same key", run2(ctx, g, "k"), idem.ErrNested)
 			want(t, "the same key, another guard over the store", run2(ctx, same, "k"), idem.ErrNested)
@@ -74,14 +74,14 @@ func TestNestedCalls(t *testing.T) {
 				want(t, "the outer key, two levels deep", run2(ctx, g, "k"), idem.ErrNested)
 				return nil
 			})
-			after = context.WithoutCancel(ctx)
+			after <- context.WithoutCancel(ctx)
 			return errors.Join(err, run2(ctx, other, "k"))
 		})
 		if err != nil || time.Since(start) != 0 {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		// What a run has started in the background may outlive it.
-		if err := run2(after, g, "k"); err != nil {
+		if err := run2(<-after, g, "k"); err != nil {
 			t.Errorf("with the context of a run that is over: %v", err)
 		}
 	})

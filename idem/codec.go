@@ -15,14 +15,19 @@ type Codec interface {
 
 type jsonCodec struct{}
 
-func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }         //nolint:wrapcheck // encodeValue does
+func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) } //nolint:wrapcheck // decode does
 
 // A stored result is one byte that says what follows, then that. Stores need not know:
 // to them it is bytes.
 const (
 	tagValue byte = 1 // a result, by the Codec, or as it is if it was a []byte
 	tagError byte = 2 // a recordedError in JSON
+
+	// Before any of them, and before progress, may come how it is packed; see form.go.
+
+	tagDeflated byte = 3
+	tagSealed   byte = 4
 )
 
 type recordedError struct {
@@ -68,11 +73,17 @@ func encodeError(err error) ([]byte, error) {
 // decode returns the outcome that data holds: a value, or the error that was recorded.
 // The bytes of a []byte are shared with data.
 func decode[T any](c Codec, data []byte) (T, error) {
-	var v T
 	body, err := decodeBody(data)
 	if err != nil {
-		return v, err
+		var zero T
+		return zero, err
 	}
+	return decodeValue[T](c, body)
+}
+
+// decodeValue returns the value that body is the encoding of.
+func decodeValue[T any](c Codec, body []byte) (T, error) {
+	var v T
 	switch p := any(&v).(type) {
 	case *[]byte:
 		*p = body
@@ -84,6 +95,16 @@ func decode[T any](c Codec, data []byte) (T, error) {
 		}
 	}
 	return v, nil
+}
+
+// body returns the encoded value that a record which is Done holds, or the error that was
+// recorded.
+func (g *Guard) body(rec Record) ([]byte, error) {
+	data, err := g.unpack(formOutcome, rec.Lease, rec.Result)
+	if err != nil {
+		return nil, fmt.Errorf("%w that can be read: %w", ErrNoResult, err)
+	}
+	return decodeBody(data)
 }
 
 // decodeBody returns the encoded value that data holds, or the error that was recorded.

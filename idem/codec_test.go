@@ -70,9 +70,14 @@ func FuzzRecordedErrorComesBack(f *testing.F) {
 
 // valid is s as JSON can carry it.
 func valid(s string) string {
-	b, _ := json.Marshal(s)
+	b, err := json.Marshal(s)
 	var back string
-	_ = json.Unmarshal(b, &back)
+	if err == nil {
+		err = json.Unmarshal(b, &back)
+	}
+	if err != nil {
+		panic(err)
+	}
 	return back
 }
 
@@ -80,3 +85,33 @@ type codedError struct{ code, message string }
 
 func (e *codedError) Error() string { return e.message }
 func (e *codedError) Code() string  { return e.code }
+
+// FuzzCheckpoints shows that no progress bytes, whoever wrote them, do more than fail to be
+// read, and that what can be read is written again as it was.
+func FuzzCheckpoints(f *testing.F) {
+	var c checkpoints
+	c.add("a", []byte{tagValue})
+	c.add("", nil)
+	c.add("b", []byte("\x01{}"))
+	for _, b := range [][]byte{nil, {checkpointsVersion}, {2}, c.marshal(), []byte("\x01\x05ab"), []byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := unmarshalCheckpoints(bytes.Clone(b))
+		if err != nil {
+			if !errors.Is(err, errProgress) || len(got.names) > 0 {
+				t.Fatalf("%v beside %q", err, got.names)
+			}
+			return
+		}
+		again, err := unmarshalCheckpoints(got.marshal())
+		if err != nil || len(again.names) != len(got.names) {
+			t.Fatalf("%q comes back as %q (%v)", got.names, again.names, err)
+		}
+		for i, name := range got.names {
+			if again.names[i] != name || !bytes.Equal(again.data[name], got.data[name]) {
+				t.Fatalf("step %q: %q comes back as %q", name, got.data[name], again.data[name])
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package idem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,7 +13,7 @@ type Mode uint8
 
 const (
 	// AtLeastOnce hands the key of a crashed run over when its lease ends: the function
-	// runs again, with the same [Attempt.SubKey]s. An error releases the key.
+	// runs again, with the same [Attempt.SubKey]s and without the [Step]s that are done. An error releases the key.
 	AtLeastOnce Mode = iota
 	// AtMostOnce never runs the function again after a crash, a panic or an error that
 	// is neither [Final] nor [Forget]: the key stays Abandoned, and callers get
@@ -46,6 +47,16 @@ type Config struct {
 	// MaxResult is the size of the largest encoded result that is stored. A larger one
 	// completes the key without a result. 0 = 1 MiB, negative = no limit.
 	MaxResult int
+	// Cache is how many bytes of finished keys' outcomes this process remembers, so that a
+	// replay need not ask the store. An entry is believed for a minute at most: a key that
+	// another process forgets may be replayed here for as long. 0 = none; at least 64 KiB.
+	Cache int64
+	// Compress is the size of the smallest encoded result that is stored compressed, if that
+	// makes it smaller. What is compressed and sealed shows by its length how much it repeats
+	// itself: do not use both where somebody chooses a part of a secret result. 0 = never.
+	Compress int
+	// Seal encrypts what the Guard leaves in its store. nil = not at all.
+	Seal *Keyring
 	// Codec encodes results. nil = JSON. Results of type []byte are stored as they are.
 	Codec Codec
 	// Hooks tell of what happens. They are called synchronously; nil ones are skipped.
@@ -100,6 +111,12 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("idem: Config.Lease is %v; it must be at least %v", c.Lease, minLease)
 	case c.Keep < c.Lease:
 		return c, fmt.Errorf("idem: Config.Keep is %v; it must be at least the lease, %v", c.Keep, c.Lease)
+	case c.Cache != 0 && c.Cache < minCache:
+		return c, fmt.Errorf("idem: Config.Cache is %d; it must be 0 or at least %d bytes", c.Cache, minCache)
+	case c.Compress < 0:
+		return c, fmt.Errorf("idem: Config.Compress is %d; it must not be negative", c.Compress)
+	case c.Seal != nil && len(c.Seal.derive) == 0:
+		return c, errors.New("idem: Config.Seal is empty; make it with NewKeyring")
 	case c.Mode > AtMostOnce:
 		return c, fmt.Errorf("idem: Config.Mode is %d; use AtLeastOnce or AtMostOnce", c.Mode)
 	}

@@ -22,6 +22,9 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{idem.Config{Wait: -time.Second}, "Wait"},
 		{idem.Config{Settle: -time.Second}, "Settle"},
 		{idem.Config{Mode: 7}, "Mode"},
+		{idem.Config{Cache: 100}, "Cache"},
+		{idem.Config{Compress: -1}, "Compress"},
+		{idem.Config{Seal: &idem.Keyring{}}, "Seal"},
 	} {
 		_, err := idem.New(&idem.Memory{}, c.config)
 		if err == nil || !strings.HasPrefix(err.Error(), "idem: Config."+c.field+" ") {

@@ -48,15 +48,14 @@ func DoValue[T any](ctx context.Context, g *Guard, key Key, fn func(context.Cont
 	if err := c.nested(g, false); err != nil {
 		return zero, g.refuse(ctx, key, err)
 	}
-	claim := g.newClaim(&c)
-	rec, sent, err := g.acquire(ctx, &c, claim)
+	rec, sent, err := g.acquire(ctx, &c)
 	if err != nil {
 		return zero, g.refuse(ctx, key, err)
 	}
 	if rec.State != Acquired {
 		return answer[T](ctx, g, &c, rec)
 	}
-	r := g.start(ctx, &c, rec.Lease, sent)
+	r := g.start(ctx, &c, rec, sent)
 	return perform(r, &c, fn)
 }
 
@@ -150,7 +149,12 @@ func answer[T any](ctx context.Context, g *Guard, c *call, rec Record) (T, error
 	if h := g.config.Hooks.Replayed; h != nil {
 		h(ctx, c.key)
 	}
-	return decode[T](g.config.Codec, rec.Result)
+	body, err := g.body(rec)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decodeValue[T](g.config.Codec, body)
 }
 
 // refusal is the error for a claim that was not granted.

@@ -14,6 +14,8 @@ type Guard struct {
 	store  Store
 	config Config
 	id     any // equal for guards over the same store
+	cache  *cache
+	pool   deflater
 	beats  heartbeat
 	rooms  rooms
 }
@@ -30,7 +32,7 @@ func New(s Store, c Config) (*Guard, error) {
 	if err := checkMode(c.Mode, s); err != nil {
 		return nil, fmt.Errorf("idem: Config.Mode: %w", err)
 	}
-	g := &Guard{store: s, config: c}
+	g := &Guard{store: s, config: c, cache: newCache(c.Cache)}
 	g.id = g
 	if reflect.ValueOf(s).Comparable() {
 		g.id = s

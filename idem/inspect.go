@@ -18,8 +18,8 @@ type Inspector interface {
 	// claim runs as new with a higher fence. Deleting an absent key is fine.
 	Delete(ctx context.Context, key Key) error
 	// Resolve records result, as [Store.Complete] would, for a key that is Abandoned,
-	// Expired or Released, and takes it from its last holder for good. It returns the record
-	// that stands: a key that is Done stays as it is, an absent one gives a State of zero. A
+	// Expired or Released, and takes it from its last holder for good: its record has a token
+	// of zero and a higher fence. It returns the record that stands: a key that is Done stays as it is, an absent one gives a State of zero. A
 	// key whose lease is alive is refused with [ErrInFlight].
 	Resolve(ctx context.Context, key Key, result []byte, keep time.Duration) (Record, error)
 }

@@ -14,15 +14,19 @@ type renewal struct {
 	prev, next *run
 	listed     bool
 	removed    bool
-	stop       context.CancelFunc // ends a renewal in flight; nil if there is none
+	beat       int                // counts renewals
+	stop       context.CancelFunc // ends the one in flight; nil if there is none
 }
 
 // renewed says that the lease counts from sent, which is never later than when the store
-// began to count.
+// began to count. Of several renewals the one sent last counts: whatever the store did last,
+// it did later.
 func (r *run) renewed(sent time.Time) {
 	lease := r.guard.config.Lease
-	r.due = sent.Add(lease / 3)
-	r.until = sent.Add(lease - lease/10)
+	if due := sent.Add(lease / 3); due.After(r.due) {
+		r.due = due
+		r.until = sent.Add(lease - lease/10)
+	}
 }
 
 // lose tells fn that the key may no longer be its own.
@@ -115,7 +119,8 @@ func (h *heartbeat) fire() {
 		h.unlink(r)
 		ctx, stop := context.WithCancel(context.WithoutCancel(r.Context))
 		r.stop = stop
-		go h.renew(ctx, r, r.until)
+		r.beat++
+		go h.renew(ctx, r, r.beat, r.until)
 	}
 	h.armed = time.Time{}
 	if h.first != nil {
@@ -125,9 +130,9 @@ func (h *heartbeat) fire() {
 
 // renew repeats one renewal until its outcome is known, the run is over, or until, when the
 // function must stop.
-func (h *heartbeat) renew(ctx context.Context, r *run, until time.Time) {
+func (h *heartbeat) renew(ctx context.Context, r *run, beat int, until time.Time) {
 	// A timer of its own: the store may take longer than its context allows.
-	alarm := time.AfterFunc(time.Until(until), r.lose)
+	alarm := time.AfterFunc(time.Until(until), func() { h.expire(r, beat) })
 	defer alarm.Stop()
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -136,7 +141,7 @@ func (h *heartbeat) renew(ctx context.Context, r *run, until time.Time) {
 		sent := time.Now()
 		err := g.renewOnce(ctx, r.lease)
 		if err == nil {
-			h.again(r, sent)
+			h.again(r, beat, sent)
 			return
 		}
 		lost := errors.Is(err, ErrLeaseLost)
@@ -147,11 +152,61 @@ func (h *heartbeat) renew(ctx context.Context, r *run, until time.Time) {
 		default:
 			g.config.Logger.WarnContext(ctx, "idem: lease not renewed", "key", r.lease.Key, "err", err)
 		}
-		if lost || !pause(ctx, try) {
-			r.lose() // also here: the alarm may be stopped when it is due
+		if lost {
+			r.lose()
+			return
+		}
+		if !pause(ctx, try) {
+			h.expire(r, beat) // also here: the alarm may be stopped when it is due
 			return
 		}
 	}
+}
+
+// deadline is when r's function must stop.
+func (h *heartbeat) deadline(r *run) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return r.until
+}
+
+// extend notes that something else has renewed the lease.
+func (h *heartbeat) extend(r *run, sent time.Time) {
+	h.mu.Lock()
+	listed := r.listed
+	if listed {
+		h.unlink(r)
+	}
+	r.renewed(sent)
+	h.mu.Unlock()
+	if listed {
+		h.add(r)
+	}
+}
+
+// expire ends a renewal that did not succeed in time. The function must stop, unless
+// something else has renewed the lease meanwhile.
+func (h *heartbeat) expire(r *run, beat int) {
+	h.mu.Lock()
+	over := !time.Now().Before(r.until)
+	relist := !over && h.landed(r, beat)
+	h.mu.Unlock()
+	if over {
+		r.lose()
+	}
+	if relist {
+		h.add(r)
+	}
+}
+
+// landed says whether a renewal is the one in flight, which it then is no longer.
+func (h *heartbeat) landed(r *run, beat int) bool {
+	if r.beat != beat || r.stop == nil {
+		return false
+	}
+	r.stop()
+	r.stop = nil
+	return true
 }
 
 // renewOnce bounds a single try, so that one lost packet does not use up the lease.
@@ -162,11 +217,12 @@ func (g *Guard) renewOnce(ctx context.Context, l Lease) error {
 }
 
 // again notes a renewal and lists the run for the next one.
-func (h *heartbeat) again(r *run, sent time.Time) {
+func (h *heartbeat) again(r *run, beat int, sent time.Time) {
 	h.mu.Lock()
-	r.stop()
-	r.stop = nil
 	r.renewed(sent)
+	relist := h.landed(r, beat)
 	h.mu.Unlock()
-	h.add(r)
+	if relist {
+		h.add(r)
+	}
 }

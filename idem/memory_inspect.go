@@ -87,6 +87,7 @@ func (m *Memory) Resolve(ctx context.Context, key Key, result []byte, keep time.
 		return e.record(Done, now), nil
 	case InFlight:
 		return e.record(InFlight, now), &InFlightError{RetryAfter: e.lease - now}
+	default:
 	}
 	if err := m.finish(sh, e, result, keep, now); err != nil {
 		return Record{}, err

@@ -141,6 +141,7 @@ func (e *entry) record(s State, now time.Duration) Record {
 	case Done:
 		r.Result = e.result
 		r.Left = e.end - now
+	default:
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,7 +105,7 @@ func TestMemoryAccountsForEveryByte(t *testing.T) {
 			var leases []idem.Lease
 			for i := range 150 {
 				rec, err := m.Claim(t.Context(), idem.Claim{
-					Key: idem.NewKey("k", fmt.Sprint(i)), Token: uuid.New(), Lease: time.Minute, Keep: time.Hour, Fingerprint: make([]byte, rng.IntN(100)),
+					Key: idem.NewKey("k", strconv.Itoa(i)), Token: uuid.New(), Lease: time.Minute, Keep: time.Hour, Fingerprint: make([]byte, rng.IntN(100)),
 				})
 				if err == nil && rec.State == idem.Acquired {
 					leases = append(leases, rec.Lease)
@@ -148,6 +149,23 @@ func TestMemoryAccountsForEveryByte(t *testing.T) {
 	})
 }
 
+// What has ended makes room for what comes, without a sweep and without being full.
+func TestMemoryDoesNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &idem.Memory{MaxEntries: -1, MaxBytes: -1}
+		for i := range 20000 {
+			if _, err := claim(t, m, idem.NewKey("k", strconv.Itoa(i)), time.Second); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n, err := m.Sweep(t.Context(), 1<<20); err != nil || n > 2000 {
+			t.Errorf("%d ended records were kept (%v), about 1000 lived at a time", n, err)
+		}
+	})
+}
+
 func TestMemoryBoundsHoldUnderConcurrency(t *testing.T) {
 	const limit = 500
 	m := &idem.Memory{MaxEntries: limit}
@@ -159,7 +177,7 @@ func TestMemoryBoundsHoldUnderConcurrency(t *testing.T) {
 				if i%2 == 0 {
 					keep = time.Hour
 				}
-				rec, err := claim(t, m, idem.NewKey("k", fmt.Sprint(w), fmt.Sprint(i)), keep)
+				rec, err := claim(t, m, idem.NewKey("k", strconv.Itoa(w), strconv.Itoa(i)), keep)
 				if err != nil && !errors.Is(err, idem.ErrFull) {
 					t.Error(err)
 				}

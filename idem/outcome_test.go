@@ -121,7 +121,7 @@ func TestMarksAreForOneGuard(t *testing.T) {
 
 func TestAMarkOnTheSurfaceIsTakenOff(t *testing.T) {
 	g := newGuard(t, &idem.Memory{}, idem.Config{})
-	if err := idem.Do(t.Context(), g, "k", failing(idem.Final(idem.Hold(errBroken)))); err != errBroken {
+	if err := idem.Do(t.Context(), g, "k", failing(idem.Final(idem.Hold(errBroken)))); err != errBroken { //nolint:errorlint // exactly this
 		t.Errorf("got %#v, want the error itself", err)
 	}
 }

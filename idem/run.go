@@ -15,7 +15,8 @@ type runKey struct{}
 // run is one execution of a function that holds its key. It is also the context of that
 // function: the caller's, cancelled with cause ErrLeaseLost when the lease may be over.
 type run struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
+	renewal         // of the lease; see lease.go
 
 	cancel context.CancelCauseFunc
 	guard  *Guard
@@ -28,7 +29,7 @@ type run struct {
 
 	over atomic.Bool // fn is done: a lost lease does not matter to it any more
 
-	renewal // of the lease; see lease.go
+	steps steps
 }
 
 // Value implements context.Context.
@@ -44,8 +45,9 @@ func (r *run) attempt() Attempt {
 }
 
 // start makes the run of a key that was acquired by a claim sent at sent.
-func (g *Guard) start(ctx context.Context, c *call, l Lease, sent time.Time) *run {
-	r := &run{guard: g, outer: c.outer, lease: l, mode: c.mode}
+func (g *Guard) start(ctx context.Context, c *call, rec Record, sent time.Time) *run {
+	r := &run{guard: g, outer: c.outer, lease: rec.Lease, mode: c.mode}
+	r.steps.left = rec.Progress
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	r.renewed(sent)
 	g.beats.add(r)
@@ -101,7 +103,10 @@ func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	if g.tooLarge(data) {
 		data, tooLarge = nil, true
 	}
+	data = g.pack(formOutcome, r.lease, data)
+	var sent time.Time
 	err = r.settle(func(ctx context.Context) (err error) {
+		sent = time.Now()
 		rec, err = g.store.Complete(ctx, r.lease, data, g.config.Keep)
 		if errors.Is(err, ErrTooLarge) && data != nil {
 			data, tooLarge = nil, true
@@ -112,6 +117,7 @@ func (r *run) complete(data []byte) (rec Record, tooLarge bool, err error) {
 	if err != nil && !errors.Is(err, ErrLeaseLost) {
 		return Record{}, tooLarge, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	g.cache.remember(rec, sent)
 	return rec, tooLarge, err
 }
 
@@ -135,6 +141,9 @@ func (r *run) release(v verdict, cause error) error {
 }
 
 func (r *run) giveUp(d Disposition, cause error) error {
+	if d != DispositionHold { // what nobody needs to hold is not renewed while the store hangs
+		r.guard.beats.remove(r)
+	}
 	err := r.settle(func(ctx context.Context) error { return r.guard.store.Release(ctx, r.lease, d) })
 	if err == nil || errors.Is(err, ErrLeaseLost) {
 		return nil
@@ -178,6 +187,7 @@ func (g *Guard) claim(ctx context.Context, c Claim) (rec Record, sent time.Time,
 		rec, err = g.store.Claim(ctx, c)
 		switch {
 		case err == nil:
+			g.cache.remember(rec, sent)
 			return rec, sent, nil
 		case errors.Is(err, ErrFull), errors.Is(err, ErrKey):
 			return Record{}, sent, err

@@ -231,6 +231,66 @@ func TestACancelledClaimIsGivenUp(t *testing.T) {
 	})
 }
 
+// Giving up a claim that took over from a crashed run leaves what that run has left.
+func TestACancelledTakeoverForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &idem.Memory{}
+		crash(t, m, "k", []byte("mine"))
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &faulty{inner: m, claim: func(ctx context.Context, n int, act func() error) error {
+			err := act()
+			if n == 1 {
+				cancel()
+				return ctx.Err()
+			}
+			return err
+		}}
+		g := newGuard(t, s, idem.Config{})
+		want(t, "call", run2(ctx, g, "k"), context.Canceled)
+		want(t, "another request", run(t, g, "k", idem.WithFingerprint([]byte("yours"))), idem.ErrMismatch)
+		var info idem.Info
+		if err := run(t, g, "k", idem.Report(&info)); err != nil || info.Attempt != 3 {
+			t.Errorf("the next call: %v, %+v; want attempt 3", err, info)
+		}
+	})
+}
+
+// A store that panics must not leave a key that is renewed for ever, nor a waiter that is
+// counted for ever.
+func TestAStoreThatPanicsLeavesNothingBehind(t *testing.T) {
+	boom := func(context.Context, int, func() error) error { panic("store") }
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty{inner: &idem.Memory{}, complete: boom, release: boom}
+		g := newGuard(t, s, idem.Config{Wait: time.Minute, MaxWaiters: 1})
+		leave(func() { _ = run(t, g, "k") })
+		leave(func() { _ = idem.Do(t.Context(), g, "l", func(context.Context) error { panic("too") }) })
+		time.Sleep(time.Hour)
+		if s.renewals.Load() != 0 {
+			t.Errorf("%d renewals", s.renewals.Load())
+		}
+		s.complete, s.release = nil, nil
+		end, over := slow(t, g, "k")
+		s.claim = func(_ context.Context, n int, act func() error) error {
+			if err := act(); err != nil || n%2 == 1 {
+				return err
+			}
+			panic("store")
+		}
+		for range 3 {
+			leave(func() { _ = run(t, g, "k") })
+		}
+		s.claim = nil
+		waited := make(chan error)
+		go func() { waited <- run(t, g, "k") }()
+		synctest.Wait()
+		end <- nil
+		if err := <-waited; err != nil {
+			t.Errorf("a waiter after the panics: %v", err)
+		}
+		<-over
+	})
+}
+
 // inspectable is faulty for stores that are Inspectors.
 type inspectable struct {
 	faulty
@@ -383,7 +443,7 @@ func TestResultsOfEveryKind(t *testing.T) {
 	g := newGuard(t, &idem.Memory{}, idem.Config{})
 	replays(t, g, "struct", receipt{"r", []int{1, 2}}, func(a, b receipt) bool { return a.ID == b.ID && slices.Equal(a.Lines, b.Lines) })
 	replays(t, g, "pointer", &receipt{ID: "r"}, func(a, b *receipt) bool { return a.ID == b.ID })
-	replays(t, g, "nil pointer", (*receipt)(nil), func(a, b *receipt) bool { return b == nil })
+	replays(t, g, "nil pointer", (*receipt)(nil), func(_, b *receipt) bool { return b == nil })
 	replays(t, g, "bytes", []byte{0, 255}, slices.Equal[[]byte])
 	replays(t, g, "no bytes", []byte(nil), func(_, b []byte) bool { return len(b) == 0 })
 	replays(t, g, "nothing", struct{}{}, func(_, _ struct{}) bool { return true })

@@ -3,8 +3,8 @@ package idem_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +89,7 @@ func TestRunForgetsWhatHasEnded(t *testing.T) {
 		m := &idem.Memory{}
 		g := newGuard(t, m, idem.Config{Keep: time.Hour})
 		for i := range 3000 {
-			if err := run(t, g, idem.NewKey("k", fmt.Sprint(i))); err != nil {
+			if err := run(t, g, idem.NewKey("k", strconv.Itoa(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -109,7 +109,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
-				_ = idem.Do(t.Context(), g, idem.NewKey("k", fmt.Sprint(i%50)), func(ctx context.Context) error {
+				_ = idem.Do(t.Context(), g, idem.NewKey("k", strconv.Itoa(i%50)), func(ctx context.Context) error {
 					select {
 					case <-ctx.Done():
 					case <-time.After(time.Duration(i%20) * time.Second):

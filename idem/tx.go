@@ -56,10 +56,14 @@ func DoTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], key Key, fn func(conte
 	if err != nil {
 		return zero, err
 	}
+	if rec, ok := g.recall(ctx, &c); ok {
+		return answer[T](ctx, g.Guard, &c, rec)
+	}
 	claim := g.newClaim(&c)
 	b := txBody[T]{guard: g.Guard, call: &c, claim: claim}
 	defer b.unwound()
 	try := func() (Record, time.Time, error) {
+		sent := time.Now()
 		err := g.store.InTx(ctx, func(tx Tx) error {
 			b = txBody[T]{guard: g.Guard, call: &c, claim: claim}
 			if err := b.do(ctx, g.store.With(tx), func(ctx context.Context) (T, error) { return fn(ctx, tx) }); err != nil {
@@ -72,13 +76,15 @@ func DoTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], key Key, fn func(conte
 		})
 		switch {
 		case b.run == nil && b.record.State != 0: // nothing was written
-			return b.record, time.Time{}, nil
+			g.cache.remember(b.record, sent)
+			return b.record, sent, nil
 		case errors.Is(err, ErrUnknown) && b.ready:
 			return g.settleCommit(ctx, claim, err)
 		case err != nil:
-			return Record{}, time.Time{}, err
+			return Record{}, sent, err
 		default:
-			return b.record, time.Time{}, nil
+			g.cache.remember(b.record, sent)
+			return b.record, sent, nil
 		}
 	}
 	rec, _, err := try()
@@ -99,6 +105,9 @@ func JoinTx[T, Tx any](ctx context.Context, g *TxGuard[Tx], tx Tx, key Key, fn f
 	c, err := g.prepareTx(ctx, key, opts, true)
 	if err != nil {
 		return zero, err
+	}
+	if rec, ok := g.recall(ctx, &c); ok { // what JoinTx records is not remembered: it may not be committed
+		return answer[T](ctx, g.Guard, &c, rec)
 	}
 	st := g.store.With(tx)
 	sp, err := savepointer(st)
@@ -197,6 +206,7 @@ func (b *txBody[T]) recordOutcome(ctx context.Context, st Store, data []byte) er
 	if b.guard.tooLarge(data) {
 		data, b.lack = nil, ErrTooLarge
 	}
+	data = b.guard.pack(formOutcome, b.run.lease, data)
 	rec, err := st.Complete(ctx, b.run.lease, data, c.Keep)
 	if errors.Is(err, ErrTooLarge) && data != nil {
 		b.lack = ErrTooLarge

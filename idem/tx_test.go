@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,7 @@ type effects struct {
 func (e *effects) write(t testing.TB, tx *model.Tx) {
 	t.Helper()
 	e.n++
-	rec, err := e.s.With(tx).Claim(context.Background(), idem.Claim{Key: idem.NewKey("effect", fmt.Sprint(e.n)), Token: [16]byte{1}, Lease: time.Hour, Keep: time.Hour})
+	rec, err := e.s.With(tx).Claim(context.Background(), idem.Claim{Key: idem.NewKey("effect", strconv.Itoa(e.n)), Token: [16]byte{1}, Lease: time.Hour, Keep: time.Hour})
 	if err != nil || rec.State != idem.Acquired {
 		t.Errorf("effect %d: %v, %v", e.n, rec.State, err)
 	}
@@ -387,7 +388,7 @@ func TestParallelDoTxHasOneEffect(t *testing.T) {
 	e := &effects{s: m} // not locked: transactions come one after the other
 	g := newTxGuard(t, m, idem.Config{})
 	for round := range 50 {
-		k := idem.NewKey("k", fmt.Sprint(round))
+		k := idem.NewKey("k", strconv.Itoa(round))
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {

@@ -68,12 +68,24 @@ func (rs *rooms) wake(k Key) {
 type claimer func() (rec Record, sent time.Time, err error)
 
 // acquire claims a key, and waits for it if the call may.
-func (g *Guard) acquire(ctx context.Context, c *call, claim Claim) (Record, time.Time, error) {
+func (g *Guard) acquire(ctx context.Context, c *call) (Record, time.Time, error) {
+	if rec, ok := g.recall(ctx, c); ok {
+		return rec, time.Time{}, nil
+	}
+	claim := g.newClaim(c)
 	rec, sent, err := g.claim(ctx, claim)
 	if err != nil || rec.State != InFlight || c.wait <= 0 {
 		return rec, sent, err
 	}
 	return g.await(ctx, c, rec, func() (Record, time.Time, error) { return g.claim(ctx, claim) })
+}
+
+// recall is the answer to a call of a finished key that is known without asking the store.
+func (g *Guard) recall(ctx context.Context, c *call) (Record, bool) {
+	if g.cache == nil || ctx.Err() != nil {
+		return Record{}, false
+	}
+	return g.cache.answer(c.key, c.fingerprint)
 }
 
 // await claims again whenever it may help, until the key is not in flight any more or the
@@ -87,7 +99,7 @@ func (g *Guard) await(ctx context.Context, c *call, rec Record, claim claimer) (
 	over := time.NewTimer(c.wait)
 	defer over.Stop()
 	for again := true; again; {
-		if rec, sent, again, err = g.visit(ctx, c.key, over.C, rec, claim); err != nil || rec.State != InFlight {
+		if rec, sent, again, err = g.visit(ctx, c, over.C, rec, claim); err != nil || rec.State != InFlight {
 			break
 		}
 	}
@@ -96,14 +108,16 @@ func (g *Guard) await(ctx context.Context, c *call, rec Record, claim claimer) (
 
 // visit waits in the key's room. It claims when the room opens; if somebody else was faster,
 // another visit may help.
-func (g *Guard) visit(ctx context.Context, k Key, over <-chan time.Time, rec Record, claim claimer) (_ Record, sent time.Time, again bool, err error) {
-	rm := g.rooms.enter(k)
-	defer g.rooms.leave(k, rm)
+func (g *Guard) visit(
+	ctx context.Context, c *call, over <-chan time.Time, rec Record, claim claimer,
+) (_ Record, sent time.Time, again bool, err error) {
+	rm := g.rooms.enter(c.key)
+	defer g.rooms.leave(c.key, rm)
 	select {
 	case <-rm.changed:
 	case <-rm.poll:
 		var opened bool
-		if rec, sent, opened, err = g.lookOut(ctx, k, rm, over, rec, claim); !opened {
+		if rec, sent, opened, err = g.lookOut(ctx, c.key, rm, over, rec, claim); !opened {
 			return rec, sent, false, err
 		}
 	case <-over:
@@ -111,12 +125,17 @@ func (g *Guard) visit(ctx context.Context, k Key, over <-chan time.Time, rec Rec
 	case <-ctx.Done():
 		return rec, sent, false, gaveUp(ctx, rec)
 	}
+	if known, ok := g.recall(ctx, c); ok {
+		return known, time.Time{}, false, nil
+	}
 	rec, sent, err = claim()
 	return rec, sent, true, err
 }
 
 // lookOut polls for its room until it has an answer, the wait is over, or the room opens.
-func (g *Guard) lookOut(ctx context.Context, k Key, rm *room, over <-chan time.Time, rec Record, claim claimer) (_ Record, sent time.Time, opened bool, err error) {
+func (g *Guard) lookOut(
+	ctx context.Context, k Key, rm *room, over <-chan time.Time, rec Record, claim claimer,
+) (_ Record, sent time.Time, opened bool, err error) {
 	const shortest, longest = 25 * time.Millisecond, 250 * time.Millisecond
 	defer func() { rm.poll <- struct{}{} }() // the next one's
 	next := time.NewTimer(0)                 // the run may have ended before we came

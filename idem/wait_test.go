@@ -124,6 +124,27 @@ func TestOneWaiterInheritsWhatFailed(t *testing.T) {
 	})
 }
 
+// A run that panics gives its key up first and wakes the others then.
+func TestAWaiterInheritsWhatPanicked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty{inner: &idem.Memory{}, release: slowly}
+		g := newGuard(t, s, idem.Config{Wait: time.Minute})
+		began, end := make(chan struct{}), make(chan struct{})
+		go leave(func() {
+			_ = idem.Do(t.Context(), g, "k", func(context.Context) error { close(began); <-end; panic("boom") })
+		})
+		<-began
+		waited := make(chan error)
+		go func() { waited <- run(t, g, "k") }()
+		time.Sleep(time.Minute / 2)
+		start := time.Now()
+		close(end)
+		if err := <-waited; err != nil || time.Since(start) != time.Second {
+			t.Errorf("%v after %v, want as soon as the release is done, after 1s", err, time.Since(start))
+		}
+	})
+}
+
 // Another process cannot wake anybody here: its guard has waiters of its own.
 func TestOtherProcessesArePolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -164,9 +185,36 @@ func TestAWaiterInheritsFromADeadProcess(t *testing.T) {
 		if err := run(t, newGuard(t, m, idem.Config{Wait: time.Minute}), "k", idem.Report(&info)); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(start); info.Attempt != 2 || d < 30*time.Second || d > 31*time.Second {
-			t.Errorf("attempt %d after %v, want 2 soon after 30s", info.Attempt, d)
+		if d := time.Since(start); info.Attempt != 2 || d < 30*time.Second || d > 30*time.Second+time.Millisecond {
+			t.Errorf("attempt %d after %v, want 2 right after 30s", info.Attempt, d)
 		}
+	})
+}
+
+// Of those who wait for another process one polls. When it leaves, the next one does.
+func TestPollingIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &idem.Memory{}
+		there, here := newGuard(t, m, idem.Config{}), newGuard(t, m, idem.Config{Wait: time.Hour})
+		end, over := slow(t, there, "k")
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, patience := range []time.Duration{time.Second, 2 * time.Second} {
+			wg.Go(func() { want(t, "an impatient call", run(t, here, "k", idem.WithWait(patience)), idem.ErrInFlight) })
+			synctest.Wait()
+		}
+		wg.Go(func() {
+			if err := run(t, here, "k"); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(start); d > 10*time.Second+400*time.Millisecond {
+				t.Errorf("answered after %v, want soon after 10s", d)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		end <- nil
+		wg.Wait()
+		<-over
 	})
 }
 

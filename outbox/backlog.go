@@ -3,7 +3,6 @@ package outbox
 import (
 	"math"
 	mathrand "math/rand/v2"
-	"time"
 )
 
 // backlog is what one round has read and not yet dealt with.
@@ -126,18 +125,11 @@ func (b *backlog) advance() {
 		}
 	}
 	for sh, s := range spans {
-		seen := max(sh.after, s.last)
-		if sh.from <= sh.low {
-			// What was read from the low mark on was also read for late messages.
-			covered := seen
-			if b.more {
-				covered = s.last // it may have ended there
-			}
-			sh.low = max(sh.low, min(covered, s.kept-1, b.safe))
-			if s.last > 0 && covered < seen {
-				sh.rescanned = time.Time{} // so many were late that the next round goes on
-			}
+		sh.seen = max(sh.seen, s.last)
+		read := sh.seen
+		if b.more {
+			read = s.last // it may have ended there
 		}
-		sh.after = min(seen, s.kept-1) // a late message may have been found, and kept, below the mark
+		sh.low = max(sh.low, min(read, s.kept-1, b.safe))
 	}
 }

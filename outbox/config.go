@@ -44,9 +44,6 @@ type RelayConfig struct {
 	// PollMin and PollMax bound the wait between two reads of a store that had nothing
 	// new; it doubles from one to the other. 0 = 20ms and 1s. [Relay.Wake] ends a wait.
 	PollMin, PollMax time.Duration
-	// Rescan is how often a store that cannot tell which Seqs are settled is read from
-	// the start, for messages that were committed late. 0 = 1s.
-	Rescan time.Duration
 	// Probe is how often a lane whose destination is unavailable is tried with one
 	// message. 0 = 5s.
 	Probe time.Duration
@@ -117,7 +114,6 @@ func (c RelayConfig) withDefaults() (RelayConfig, error) {
 	if c.PollMin > c.PollMax {
 		bad("PollMin", "is %v: it must be at most PollMax (%v)", c.PollMin, c.PollMax)
 	}
-	duration("Rescan", &c.Rescan, time.Second)
 	duration("Probe", &c.Probe, 5*time.Second)
 	duration("Drain", &c.Drain, 10*time.Second)
 	count := func(field string, n *int, def, most int) {

@@ -28,7 +28,6 @@ func TestNewRelayErrorsNameTheField(t *testing.T) {
 		{[]string{"RelayConfig.Timeout is 10s", "half of LeaseTTL (15s)"}, outbox.RelayConfig{Timeout: 10 * time.Second}},
 		{[]string{"RelayConfig.PollMin is 2s", "PollMax (1s)"}, outbox.RelayConfig{PollMin: 2 * time.Second}},
 		{[]string{"RelayConfig.PollMax is negative"}, outbox.RelayConfig{PollMax: -1}},
-		{[]string{"RelayConfig.Rescan is negative"}, outbox.RelayConfig{Rescan: -1}},
 		{[]string{"RelayConfig.Probe is negative"}, outbox.RelayConfig{Probe: -1}},
 		{[]string{"RelayConfig.Drain is negative"}, outbox.RelayConfig{Drain: -1}},
 		{[]string{"RelayConfig.Exhausted is 7", "SkipHead or BlockKey"}, outbox.RelayConfig{Exhausted: 7}},
@@ -92,11 +91,11 @@ func TestPolicyOfTheConfiguration(t *testing.T) {
 		var m outboxtest.Memory
 		to := newDestination(func(outbox.Delivery) error { return errBoom })
 		start(t, &m, to, outbox.RelayConfig{Policy: &retry.Policy{MaxAttempts: 2, Classify: func(error) retry.Verdict {
-			return retry.Verdict{After: time.Hour}
+			return retry.Verdict{After: 10 * time.Minute}
 		}}})
 		write(t, &m, "a", "a0")
-		time.Sleep(3 * time.Hour)
-		if got := to.seen("a0"); len(got) != 2 || got[1].at < time.Hour {
+		time.Sleep(time.Hour)
+		if got := to.seen("a0"); len(got) != 2 || got[1].at < 10*time.Minute {
 			t.Errorf("%+v", got)
 		}
 	})

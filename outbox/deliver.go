@@ -62,10 +62,7 @@ func (w *worker) setAside(p phases, b *backlog) {
 
 // deliver sends a batch, settles it, and says whether the round may go on.
 func (w *worker) deliver(p phases, b *backlog, batch []*item, lived *bool) bool {
-	batch, left := w.still(batch)
-	if len(batch) == 0 {
-		return true // their shards went to another relay
-	}
+	left := w.leftFor(batch)
 	if left < w.config.LeaseTTL/8 {
 		return false
 	}
@@ -76,30 +73,24 @@ func (w *worker) deliver(p phases, b *backlog, batch []*item, lived *bool) bool 
 	return w.judge(p, b, batch, r, lived)
 }
 
-// still returns the messages of batch whose shards are held, and for how long a call may
-// take. The others are dropped: they are the next owner's.
-func (w *worker) still(batch []*item) ([]*item, time.Duration) {
+// leftFor is how long a call for batch may take; 0 if a shard has gone to another relay.
+func (w *worker) leftFor(batch []*item) time.Duration {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	left := w.config.LeaseTTL
-	held := batch[:0]
 	for _, it := range batch {
-		if it.shard.gone {
-			it.done = true
-			continue
-		}
-		held = append(held, it)
 		left = min(left, w.left(it.shard, now))
 	}
-	return held, left
+	return left
 }
 
 // report is what came of one Publish call.
 type report struct {
-	errs []error // one a message
-	err  error   // *PanicError or errStuck: there are no errs
-	cut  bool    // the relay ended the call
+	errs  []error // one a message
+	err   error   // *PanicError or errStuck: there are no errs
+	cut   bool    // the relay ended the call
+	began int     // the lane's turn
 }
 
 // publish sends a batch.
@@ -110,15 +101,16 @@ func (w *worker) publish(p phases, batch []*item, timeout time.Duration) report 
 	}
 	ctx, cancel := context.WithTimeout(p.publish, timeout)
 	defer cancel()
-	start := time.Now()
+	start, began := time.Now(), w.lane.begin()
 	errs, err := send(ctx, w.publisher, deliveries, w.config.LeaseTTL/20, func() {
 		w.log(p.settle, slog.LevelWarn, "outbox: publisher returned late", slog.Duration("took", time.Since(start)))
 		w.lane.stick(-1)
+		w.renewNow() // to get its shards back
 	})
 	if f := w.config.Hooks.Batch; f != nil {
 		f(p.settle, w.lane.number, len(batch), time.Since(start))
 	}
-	return report{errs: errs, err: err, cut: ctx.Err() != nil}
+	return report{errs: errs, err: err, cut: ctx.Err() != nil, began: began}
 }
 
 // misbehaved deals with a call that did not end as it should.

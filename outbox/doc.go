@@ -1,1 +1,2 @@
+// Package outbox publishes messages after the transaction that wrote them has committed.
 package outbox

@@ -61,18 +61,14 @@ func (w *worker) tally(p phases, batch []*item, r report) tally {
 //
 // A message that failed as if the destination were down may be right about it, or may
 // itself be what the destination chokes on. If nothing got through, the lane goes down and
-// the message stays where it is, but is remembered. If others got through, it is sent again by
-// itself (timeout) or a little later (outage). If then it fails so again, while others get
-// through, it has failed, and spends its attempt like any other.
+// the message stays where it is. If others got through, it is sent again by itself at once
+// (timeout) or a little later (outage, or another timeout). Either way it is remembered: if
+// it fails so again after yet others got through, it spends an attempt like any that fails.
 func (w *worker) judge(p phases, b *backlog, batch []*item, r report, lived *bool) bool {
 	t := w.tally(p, batch, r)
 	if t.alive {
 		*lived = true
-		w.up(p)
-	}
-	guilty := func(i int) bool {
-		it := batch[i]
-		return w.lane.blames(it.ref()) || t.results[i] == timeout && len(batch) == 1 && it.alone && *lived
+		w.up(p, r.began)
 	}
 	down := !t.alive
 	var s settlement
@@ -90,20 +86,23 @@ func (w *worker) judge(p phases, b *backlog, batch []*item, r report, lived *boo
 		if key != "" {
 			broken[key] = true
 		}
+		others := t.alive || it.alone && *lived
 		switch {
 		case t.results[i] == unsent:
 		case t.results[i] == failure:
 			w.fail(p, b, &s, it, err)
-		case (t.alive || len(t.suspects) == 1) && guilty(i):
+		case (others || len(t.suspects) == 1) && w.lane.blames(it.ref()):
 			down = false
+			w.lane.accuse(it.ref())
 			w.fail(p, b, &s, it, err)
-		case !t.alive:
+		case !others:
 			w.deferred(p, it, err)
-		case t.results[i] == outage:
+		case t.results[i] == timeout && !it.alone:
+			it.alone, moved = true, true
+		default:
+			down = false
 			w.lane.accuse(it.ref())
 			w.putOff(p, b, &s, it, err)
-		default:
-			it.alone, moved = true, true
 		}
 	}
 	moved = moved || len(s.entries) > 0

@@ -17,9 +17,20 @@ type lane struct {
 	probing bool          // one worker is trying
 	next    time.Time     // of the next probe
 	stuck   int           // publish calls that ignore their context
-	accused []Ref         // the latest messages that looked as if the destination were down
 	single  int           // so many messages are sent one by one, to find which one opens it
 	changed chan struct{} // closed when the lane may be served again
+
+	// What happened before what: a call proves nothing about what came after it began.
+	turn     int // counts beginnings of calls
+	openedAt int
+	accused  []accusation // the latest
+}
+
+// accusation is that a message failed as if the destination were down.
+type accusation struct {
+	message Ref
+	at      int  // turn
+	refuted bool // the destination was not down: others got through since
 }
 
 // maxAccused is how many messages a lane remembers.
@@ -61,16 +72,29 @@ func (l *lane) wait() <-chan struct{} {
 	return l.changed
 }
 
-// up shuts the breaker, since something got through, and says whether it was open.
-func (l *lane) up() bool {
+// begin notes that a call begins.
+func (l *lane) begin() (turn int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was := l.open
-	l.open, l.probing = false, false
-	if was {
-		l.signal()
+	l.turn++
+	return l.turn
+}
+
+// up is told that a call that began at the turn got something through. It shuts the breaker,
+// unless the call began before the breaker opened, and says whether it was open.
+func (l *lane) up(began int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.accused {
+		l.accused[i].refuted = l.accused[i].refuted || l.accused[i].at < began
 	}
-	return was
+	if !l.open || began <= l.openedAt {
+		return false
+	}
+	l.open, l.probing = false, false
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return true
 }
 
 // down opens the breaker for at least after, since nothing got through and the suspects
@@ -82,41 +106,38 @@ func (l *lane) down(now time.Time, after time.Duration, suspects []Ref) bool {
 	switch {
 	case !was: // a probe says nothing about a message
 	case len(suspects) == 1:
-		l.remember(suspects[0])
+		l.note(suspects[0])
 	case len(suspects) > 1:
 		l.single = len(suspects)
 	}
-	l.open, l.probing = true, false
+	l.open, l.probing, l.openedAt = true, false, l.turn
 	if next := now.Add(max(after, jitter(l.probe, 0.1))); next.After(l.next) {
 		l.next = next
 	}
 	return was
 }
 
-// accuse remembers a message that failed as if the destination were down, while others got
-// through.
+// accuse remembers that a message failed as if the destination were down.
 func (l *lane) accuse(r Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remember(r)
+	l.note(r)
 }
 
-func (l *lane) remember(r Ref) {
-	if slices.Contains(l.accused, r) {
-		return
-	}
+func (l *lane) note(r Ref) {
+	l.accused = slices.DeleteFunc(l.accused, func(a accusation) bool { return a.message == r })
 	if len(l.accused) == maxAccused {
 		l.accused = slices.Delete(l.accused, 0, 1)
 	}
-	l.accused = append(l.accused, r)
+	l.accused = append(l.accused, accusation{message: r, at: l.turn})
 }
 
-// blames says whether the message has failed as if the destination were down before, and
-// others have got through since: so it is the message's fault.
+// blames says whether the message has failed as if the destination were down before, though
+// it was not: so it is the message's fault.
 func (l *lane) blames(r Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.open && slices.Contains(l.accused, r)
+	return !l.open && slices.ContainsFunc(l.accused, func(a accusation) bool { return a.message == r && a.refuted })
 }
 
 // alone says whether the next message is to be sent by itself.
@@ -142,9 +163,6 @@ func (l *lane) stick(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stuck += n
-	if l.stuck == 0 {
-		l.signal()
-	}
 }
 
 func (l *lane) isOpen() bool {
@@ -157,9 +175,4 @@ func (l *lane) isStuck() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stuck > 0
-}
-
-func (l *lane) signal() {
-	close(l.changed)
-	l.changed = make(chan struct{})
 }

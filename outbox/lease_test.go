@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/once/outbox"
@@ -170,7 +172,7 @@ func TestOutbox11AStaleRelay(t *testing.T) {
 					DeadLettered: func(_ context.Context, d outbox.Delivery, _ error) { reported = append(reported, string(d.Payload)) },
 				}})
 				time.Sleep(time.Second)
-				stale.on(func(ctx context.Context, op string) error {
+				stale.on(func(_ context.Context, op string) error {
 					switch op { // reading goes on, everything else is cut off
 					case "lease", "ack", "park":
 						return errCut
@@ -255,49 +257,63 @@ func TestOutbox11AStaleRelaySettles(t *testing.T) {
 
 // A relay whose leases cannot be renewed stops sending in time, and goes on when it can.
 func TestOutbox12ARelayStopsBeforeItsLeasesEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		m := &faulty{Memory: &outboxtest.Memory{}}
-		to := newDestination(nil)
-		slow := outbox.PublisherFunc(func(ctx context.Context, d outbox.Delivery) error {
-			select {
-			case <-time.After(100 * time.Millisecond):
-				return to.take(ctx, d)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	for name, c := range map[string]struct {
+		config outbox.RelayConfig
+		takes  time.Duration // one message
+		spare  time.Duration // left of the lease after the last one
+	}{
+		"large batches": {outbox.RelayConfig{}, 100 * time.Millisecond, 1500 * time.Millisecond},
+		"long rounds":   {outbox.RelayConfig{Batch: 1, Concurrency: 1}, time.Second, 1500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := &faulty{Memory: &outboxtest.Memory{Shards: 32}}
+				to := newDestination(nil)
+				slow := outbox.PublisherFunc(func(ctx context.Context, d outbox.Delivery) error {
+					select {
+					case <-time.After(c.takes):
+						return to.take(ctx, d)
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				var mu sync.Mutex
+				var renewed time.Duration
+				c.config.Hooks.Leases = func(context.Context, int) {
+					mu.Lock()
+					defer mu.Unlock()
+					renewed = time.Since(to.start)
+				}
+				c.config.Hooks.LaneDown = func(_ context.Context, _ uint8, err error) { t.Errorf("taken for an outage: %v", err) }
+				start(t, m, slow, c.config)
+				const n = 1000
+				for i := range n {
+					write(t, m.Memory, strconv.Itoa(i%50), strconv.Itoa(i))
+				}
+				time.Sleep(6500 * time.Millisecond)
+				m.on(func(_ context.Context, op string) error {
+					if op == "lease" {
+						return errCut
+					}
+					return nil
+				})
+				time.Sleep(time.Minute)
+				all := to.seen("")
+				mu.Lock()
+				last, end := all[len(all)-1].at, renewed+15*time.Second
+				mu.Unlock()
+				if last > end-c.spare || last < end-7*time.Second {
+					t.Errorf("the last message went out at %v, the leases ended at %v", last, end)
+				}
+				m.on(nil)
+				time.Sleep(time.Hour)
+				if got := len(to.took("")); got != n {
+					t.Errorf("%d publications of %d messages", got, n)
+				}
+				empty(t, m)
+			})
 		})
-		var mu sync.Mutex
-		var renewed time.Duration
-		start(t, m, slow, outbox.RelayConfig{Hooks: outbox.Hooks{Leases: func(context.Context, int) {
-			mu.Lock()
-			defer mu.Unlock()
-			renewed = time.Since(to.start)
-		}}})
-		for i := range 10_000 {
-			write(t, m.Memory, strconv.Itoa(i%50), strconv.Itoa(i))
-		}
-		time.Sleep(20 * time.Second)
-		m.on(func(_ context.Context, op string) error {
-			if op == "lease" {
-				return errCut
-			}
-			return nil
-		})
-		time.Sleep(time.Minute)
-		all := to.seen("")
-		mu.Lock()
-		last, end := all[len(all)-1].at, renewed+15*time.Second
-		mu.Unlock()
-		if last > end-time.Second || last < end-7*time.Second {
-			t.Errorf("the last message went out at %v, the leases ended at %v", last, end)
-		}
-		m.on(nil)
-		time.Sleep(10 * time.Minute)
-		if n := len(to.took("")); n != 10_000 {
-			t.Errorf("%d publications of 10000 messages", n)
-		}
-		empty(t, m)
-	})
+	}
 }
 
 // A Publish call is never given more time than its leases have.
@@ -320,6 +336,7 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 		write(t, m.Memory, "a", "a0")
 		time.Sleep(4910 * time.Millisecond)
 		m.on(func(context.Context, string) error { return errCut })
+		synctest.Wait()
 		if len(given) != 1 || given[0] != 7500*time.Millisecond || time.Since(started) > 5*time.Second {
 			t.Fatalf("%v", given)
 		}
@@ -332,6 +349,7 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 		time.Sleep(3 * time.Second) // 7.1s of 15s are left, of which a tenth is kept back
 		write(t, m.Memory, "a", "a1")
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if len(given) != 2 || given[1] > 5600*time.Millisecond || given[1] < 3*time.Second {
 			t.Errorf("%v", given)
 		}
@@ -351,5 +369,168 @@ func TestLanesOfTheConfiguration(t *testing.T) {
 		start(t, &m, rest, outbox.RelayConfig{Lanes: []uint8{0, 2}})
 		time.Sleep(time.Minute)
 		sameSet(t, "the others", rest.took(""), []string{"0", "2"})
+	})
+}
+
+// thief takes every shard from the relay that asked for leases last, as after a failover of
+// the store to a replica that has forgotten some.
+func thief(t *testing.T, m *outboxtest.Memory, owner string) {
+	t.Helper()
+	if err := m.Release(t.Context(), owner, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Lease(t.Context(), outbox.LeaseRequest{Owner: "thief", TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// named notes who asks for leases.
+type named struct {
+	*outboxtest.Memory
+
+	mu    sync.Mutex
+	owner string
+}
+
+func (n *named) Lease(ctx context.Context, r outbox.LeaseRequest) ([]outbox.Lease, error) {
+	n.mu.Lock()
+	n.owner = r.Owner
+	n.mu.Unlock()
+	return n.Memory.Lease(ctx, r)
+}
+
+// A relay that is told that its lease is lost serves the shard no more, though by its own
+// reckoning there is time left.
+func TestALostLeaseIsBelieved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := &named{Memory: &outboxtest.Memory{Shards: 1}}
+		to := newDestination(failing("0", -1, errBoom))
+		start(t, m, to, outbox.RelayConfig{})
+		time.Sleep(5500 * time.Millisecond) // just after a renewal
+		m.mu.Lock()
+		thief(t, m.Memory, m.owner)
+		m.mu.Unlock()
+		// Two batches of one round: 0 and a0, then a1.
+		send(t, m.Memory, outbox.Message{Topic: "t", Payload: []byte("0")},
+			outbox.Message{Topic: "t", Key: "a", Payload: []byte("a0")}, outbox.Message{Topic: "t", Key: "a", Payload: []byte("a1")})
+		time.Sleep(time.Second)
+		write(t, m.Memory, "", "1")
+		time.Sleep(time.Minute)
+		if n := len(to.seen("0")); n != 1 {
+			t.Errorf("%d attempts at the first message", n)
+		}
+		if n := len(to.seen("a1")) + len(to.seen("1")); n != 0 {
+			t.Errorf("%d attempts at messages of a shard that is lost", n)
+		}
+		if s := stats(t, m); s.Hot != 3 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// The answer to a request for leases comes so late that shards named in it were given back
+// in the meantime, and another relay has them. It does not revive them.
+func TestALateAnswerRevivesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := &faulty{Memory: &outboxtest.Memory{}}
+		first, third := newDestination(nil), newDestination(nil)
+		start(t, m, first, outbox.RelayConfig{})
+		time.Sleep(time.Second)
+		answered := make(chan struct{}) // the store has answered a request, and the answer is still on its way
+		var released, late atomic.Bool
+		m.on(func(ctx context.Context, op string) error {
+			if op != "release" {
+				return nil
+			}
+			select {
+			case <-answered:
+				released.Store(true)
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		second := start(t, m.Memory, newDestination(nil), outbox.RelayConfig{})
+		time.Sleep(6 * time.Second) // the first relay owes the second some shards
+		if err := second.stop(); err != nil {
+			t.Fatal(err)
+		}
+		m.lose(func(op string, err error) error {
+			if op == "lease" && !late.Swap(true) { // nobody is owed anything any more
+				close(answered)
+				time.Sleep(4 * time.Second)
+			}
+			return err
+		})
+		for !released.Load() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		slow := outbox.PublisherFunc(func(ctx context.Context, d outbox.Delivery) error {
+			time.Sleep(2 * time.Second)
+			return third.take(ctx, d)
+		})
+		start(t, m.Memory, slow, outbox.RelayConfig{})
+		write(t, m.Memory, "", names("", 100)...)
+		time.Sleep(5 * time.Second)
+		if n := len(first.took("")); n == 0 || n > 70 {
+			t.Errorf("the first relay published %d of 100 messages, though half of the shards are the third's", n)
+		}
+	})
+}
+
+// A relay that was waiting for shards begins the moment it gets some.
+func TestGainedShardsAreServedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := &named{Memory: &outboxtest.Memory{Shards: 1}}
+		to := newDestination(nil)
+		var mu sync.Mutex
+		var gained time.Duration // when it last got what it had lost
+		held := 0
+		start(t, m, to, outbox.RelayConfig{Hooks: outbox.Hooks{Leases: func(_ context.Context, n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if n > held {
+				gained = time.Since(to.start)
+			}
+			held = n
+		}}})
+		time.Sleep(time.Second)
+		m.mu.Lock()
+		thief(t, m.Memory, m.owner)
+		m.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		write(t, m.Memory, "", "0")
+		if err := m.Release(t.Context(), "thief", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if got := to.seen("0"); len(got) != 1 || got[0].at != gained || gained < 10*time.Second {
+			t.Errorf("%+v, gained at %v", got, gained)
+		}
+	})
+}
+
+// A shard that was lost and won back unnoticed is served under its new lease from the start.
+func TestAShardThatCameBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := &named{Memory: &outboxtest.Memory{Shards: 1}}
+		to := newDestination(failing("1", 1, errBoom))
+		start(t, m, to, outbox.RelayConfig{Policy: quick(5)})
+		write(t, m.Memory, "", "0")
+		time.Sleep(5500 * time.Millisecond)
+		m.mu.Lock()
+		thief(t, m.Memory, m.owner)
+		m.mu.Unlock()
+		if err := m.Release(t.Context(), "thief", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		write(t, m.Memory, "", "1")
+		time.Sleep(time.Minute)
+		if got := to.seen("1"); len(got) != 2 || got[1].number != 2 {
+			t.Errorf("%+v, want one failed attempt, recorded, and a second", got)
+		}
 	})
 }

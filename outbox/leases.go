@@ -18,9 +18,8 @@ type shard struct {
 	gone    bool // held by another now, or by nobody
 
 	// Of the worker alone:
-	low, after int64     // every message at or below is gone or parked: surely, and as far as was seen
-	from       int64     // where this round reads it from: one of the two
-	rescanned  time.Time // when it was last read from low
+	low  int64 // every message at or below is gone or parked, and none will appear
+	seen int64 // the highest message that was read
 }
 
 type workerID struct {
@@ -88,6 +87,7 @@ func (s *session) assign(leases []Lease, asked time.Time, start func(*worker)) (
 		id := workerID{lane: l.Lane, slot: l.Shard % s.config.Concurrency}
 		byWorker[id] = append(byWorker[id], l)
 	}
+	var fresh []*worker
 	for id := range byWorker {
 		if s.workers[id] != nil {
 			continue
@@ -97,10 +97,13 @@ func (s *session) assign(leases []Lease, asked time.Time, start func(*worker)) (
 		}
 		w := newWorker(s, s.lanes[id.lane])
 		s.workers[id] = w
-		start(w)
+		fresh = append(fresh, w)
 	}
 	for id, w := range s.workers {
 		lost += w.hold(byWorker[id], asked)
+	}
+	for _, w := range fresh {
+		start(w)
 	}
 	return lost
 }

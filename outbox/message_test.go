@@ -27,7 +27,7 @@ func TestOutbox44Validate(t *testing.T) {
 			Headers: []outbox.Header{{Key: "k", Value: strings.Repeat("v", outbox.MaxHeaders-1)}},
 		}, ""},
 		{"empty payload, empty value", outbox.Message{Topic: "t", Payload: []byte{}, Headers: header("k", "")}, ""},
-		{"other languages", outbox.Message{Topic: "тема", Key: "鍵", Headers: header("ключ", "значение")}, ""},
+		{"other languages", outbox.Message{Topic: "тема", Key: "κλειδί", Headers: header("ключ", "значение")}, ""},
 		{"no topic", outbox.Message{}, "Topic is empty"},
 		{"long topic", outbox.Message{Topic: long + "x"}, "Topic must be"},
 		{"topic with a line break", outbox.Message{Topic: "a\nb"}, "Topic must be"},
@@ -65,7 +65,7 @@ func TestShardOfIsFixed(t *testing.T) {
 		{outbox.Message{Key: "account-42"}, 64, 28},
 		{outbox.Message{Key: "account-42", ID: id}, 64, 28},
 		{outbox.Message{Key: "account-42", Lane: 3}, 64, 3*64 + 28},
-		{outbox.Message{Key: "鍵"}, 8, 3},
+		{outbox.Message{Key: "κλειδί"}, 8, 5},
 		{outbox.Message{ID: id}, 64, 46},
 		{outbox.Message{ID: id, Lane: 255}, 64, 255*64 + 46},
 	} {

@@ -115,13 +115,12 @@ func (w *worker) settle(p phases, s *settlement) (ok bool) {
 		default:
 			parks[it.shard] = append(parks[it.shard], e)
 		}
-		switch {
-		case o.Fate == Again:
+		switch o.Fate {
+		case Again:
 			w.lookAgain(now.Add(o.Wait))
-		case o.Fate == Behind:
+		case Behind:
 			w.lookAgain(now.Add(w.config.PollMin)) // what it waits for may be gone already
-		case it.parked && it.key() != "":
-			w.lookAgain(now) // the next of its key is due
+		case Published, Dead, Block:
 		}
 	}
 	ok = true
@@ -195,8 +194,8 @@ func (w *worker) lookAgain(at time.Time) {
 }
 
 // up tells the lane that something got through.
-func (w *worker) up(p phases) {
-	if !w.lane.up() {
+func (w *worker) up(p phases, began int) {
+	if !w.lane.up(began) {
 		return
 	}
 	w.log(p.settle, slog.LevelInfo, "outbox: destination is available again")

@@ -60,7 +60,7 @@ type Store interface {
 
 	// Due reads at most limit parked messages of the shards held whose time has come:
 	// retries, delayed ones, and behind each of them the followers of its key, in order
-	// of Seq within a key. A message is returned only if every live or blocking earlier
+	// of Seq within a key. It may stop before the limit once it has 16 MiB of payload. A message is returned only if every live or blocking earlier
 	// one of its key is in the same answer before it; never one whose key's first is not
 	// due yet, or is blocked.
 	Due(ctx context.Context, held []Lease, limit int) ([]Row, error)
@@ -109,8 +109,9 @@ type Page struct {
 
 	// Safe says that in the shards asked for no message with a Seq at or below it will
 	// still appear which this read could not see: whoever might commit one had ended
-	// before. A store whose Seqs become visible in order says [math.MaxInt64]; one that
-	// does not know says 0, and is read again from the start of a shard every so often.
+	// before. Reads then begin there. A store whose Seqs become visible in order says
+	// [math.MaxInt64]; one that does not know says 0, and is always read from the start of
+	// a shard, past what is deleted.
 	Safe int64
 }
 

@@ -82,7 +82,7 @@ func (w *worker) round(p phases) (next pace, d time.Duration) {
 	b := &backlog{shards: shards, orderSafe: w.orderSafe}
 	defer b.advance()
 	moreDue := w.readDue(p.stop, b, now)
-	moreHot := w.readHot(p.stop, b, now)
+	moreHot := w.readHot(p.stop, b)
 	if !w.work(p, b, may == probe) {
 		return poll, 0
 	}
@@ -111,21 +111,23 @@ func (w *worker) readDue(stop context.Context, b *backlog, now time.Time) (more 
 		return false
 	}
 	b.add(rows, true)
-	if more = len(rows) >= limit; more {
+	size := 0
+	for _, row := range rows {
+		size += len(row.Payload)
+	}
+	if more = len(rows) >= limit || size >= pageBytes; more {
 		w.dueAt = now
 	}
 	return more
 }
 
-// readHot adds the next messages of every shard.
-func (w *worker) readHot(stop context.Context, b *backlog, now time.Time) (more bool) {
+// readHot adds the next messages of every shard. It reads from the low marks, not from where the
+// last read ended: a message that was numbered early and committed late must be found before
+// later ones of its key.
+func (w *worker) readHot(stop context.Context, b *backlog) (more bool) {
 	r := FetchRequest{From: make([]Cursor, len(b.shards)), Limit: w.config.Batch, Bytes: pageBytes}
 	for i, sh := range b.shards {
-		sh.from = sh.after
-		if sh.low < sh.after && now.Sub(sh.rescanned) >= w.config.Rescan {
-			sh.from, sh.rescanned = sh.low, now
-		}
-		r.From[i] = Cursor{Lease: sh.lease, After: sh.from}
+		r.From[i] = Cursor{Lease: sh.lease, After: sh.low}
 	}
 	ctx, cancel := w.limit(stop)
 	defer cancel()
@@ -139,7 +141,7 @@ func (w *worker) readHot(stop context.Context, b *backlog, now time.Time) (more 
 	return page.More
 }
 
-// pageBytes bounds what one read takes into memory.
+// pageBytes bounds what one read takes into memory; see also [Store.Due].
 const pageBytes = 16 << 20
 
 func (w *worker) limit(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -10,13 +10,28 @@ type mark struct {
 	nested  bool
 }
 
+// marked is a context with a mark: one allocation where [context.WithValue] needs two.
+type marked struct {
+	context.Context //nolint:containedctx // it is a context
+	mark
+}
+
+func (m *marked) Value(key any) any {
+	if key == (attemptKey{}) {
+		return m
+	}
+	return m.Context.Value(key)
+}
+
 func markOf(ctx context.Context) mark {
-	m, _ := ctx.Value(attemptKey{}).(mark)
-	return m
+	if m, ok := ctx.Value(attemptKey{}).(*marked); ok {
+		return m.mark
+	}
+	return mark{}
 }
 
 func markAttempt(ctx context.Context, n int, nested bool) context.Context {
-	return context.WithValue(ctx, attemptKey{}, mark{attempt: n, nested: nested})
+	return &marked{ctx, mark{attempt: n, nested: nested}}
 }
 
 // Attempt returns the number of the attempt that ctx belongs to: 1 in a first attempt and outside of

@@ -21,26 +21,26 @@ type Backoff func() Schedule
 type Schedule interface{ NextBackOff() time.Duration }
 
 // Exponential waits a random time between 0 and an interval that starts at base and
-// doubles up to max (full jitter). A base of 0 or less means 50ms, a max of 0 or less
-// 20s; a max below base means base.
-func Exponential(base, max time.Duration) Backoff {
-	base, max = span(base, max)
-	return func() Schedule { return newExponential(base, max) }
+// doubles up to limit (full jitter). A base of 0 or less means 50ms, a limit of 0 or less
+// 20s; a limit below base means base.
+func Exponential(base, limit time.Duration) Backoff {
+	base, limit = span(base, limit)
+	return func() Schedule { return newExponential(base, limit) }
 }
 
 // newExponential centres the interval at its half and spreads it by all of it: the full
 // jitter, from 0 to the whole, that cenkalti/backoff has no name for.
-func newExponential(base, max time.Duration) Schedule {
-	return doubling(half(base), half(max), 1)
+func newExponential(base, limit time.Duration) Schedule {
+	return doubling(half(base), half(limit), 1)
 }
 
 // Equal waits half of what [Exponential]'s interval is, plus a random time up to the other
 // half: a floor where it matters, at the price of less spread. The arguments mean the same.
-func Equal(base, max time.Duration) Backoff {
-	base, max = span(base, max)
+func Equal(base, limit time.Duration) Backoff {
+	base, limit = span(base, limit)
 	const centre, spread = 0.75, 1.0 / 3 // half to whole
 	return func() Schedule {
-		return doubling(time.Duration(centre*float64(base)), time.Duration(centre*float64(max)), spread)
+		return doubling(time.Duration(centre*float64(base)), time.Duration(centre*float64(limit)), spread)
 	}
 }
 
@@ -59,17 +59,17 @@ func doubling(initial, limit time.Duration, spread float64) Schedule {
 }
 
 // Decorrelated waits a random time between base and three times the previous wait, at
-// most max. The arguments mean what they mean to [Exponential].
-func Decorrelated(base, max time.Duration) Backoff {
-	base, max = span(base, max)
-	return func() Schedule { return &decorrelated{base: base, max: max, last: base} }
+// most limit. The arguments mean what they mean to [Exponential].
+func Decorrelated(base, limit time.Duration) Backoff {
+	base, limit = span(base, limit)
+	return func() Schedule { return &decorrelated{base: base, limit: limit, last: base} }
 }
 
-type decorrelated struct{ base, max, last time.Duration }
+type decorrelated struct{ base, limit, last time.Duration }
 
 func (d *decorrelated) NextBackOff() time.Duration {
-	top := d.max
-	if d.last <= d.max/3 {
+	top := d.limit
+	if d.last <= d.limit/3 {
 		top = 3 * d.last
 	}
 	d.last = d.base + rand.N(top-d.base+1)

@@ -63,11 +63,11 @@ func TestOddBackoffArgumentsAreHarmless(t *testing.T) {
 	odd := []time.Duration{math.MinInt64, -1, 0, 1, 2, 3, time.Second, math.MaxInt64}
 	for _, base := range odd {
 		for _, limit := range odd {
-			for _, make := range []func(a, b time.Duration) retry.Backoff{
+			for _, shape := range []func(a, b time.Duration) retry.Backoff{
 				retry.Exponential, retry.Equal, retry.Decorrelated,
 				func(d, _ time.Duration) retry.Backoff { return retry.Constant(d) },
 			} {
-				s := make(base, limit)()
+				s := shape(base, limit)()
 				for range 100 {
 					if d := s.NextBackOff(); d < 0 {
 						t.Fatalf("base %d, max %d: a wait of %d", base, limit, d)

@@ -10,13 +10,13 @@ import (
 var sink int
 
 //go:noinline
-func work(ctx context.Context) error {
+func work(context.Context) error {
 	sink++
 	return nil
 }
 
 //go:noinline
-func workValue(ctx context.Context) (int, error) {
+func workValue(context.Context) (int, error) {
 	sink++
 	return sink, nil
 }

@@ -3,7 +3,7 @@ package retry
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"sync"
 )
 
 // Breaker is asked before each attempt. On nil error, done is called exactly once with what the
@@ -23,12 +23,8 @@ var errVanished = errors.New("retry: the attempt did not return")
 // watch settles a permit when the attempt's time is over, so that an attempt that ignores its context cannot keep
 // it. It returns the permit to use instead of done, and what ends the watch. ctx is the caller's.
 func watch(ctx, attempt context.Context, done func(error)) (once func(error), stop func() bool) {
-	var used atomic.Bool
-	once = func(outcome error) {
-		if used.CompareAndSwap(false, true) {
-			done(outcome)
-		}
-	}
+	var used sync.Once // whoever comes second waits: the permit is back when the attempt is over
+	once = func(outcome error) { used.Do(func() { done(outcome) }) }
 	stop = context.AfterFunc(attempt, func() {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			once(context.Canceled)

@@ -63,7 +63,7 @@ func NewBreaker(name string, c BreakerConfig) (*Circuit, error) {
 	window = or(window, 10*time.Second)
 	b.inner = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         name,
-		MaxRequests:  uint32(min(or(probes, 1), 1<<31-1)),
+		MaxRequests:  uint32(min(or(probes, 1), 1<<31-1)), //nolint:gosec // positive and bounded
 		Interval:     window,
 		BucketPeriod: window / windowBuckets,
 		Timeout:      or(openFor, 5*time.Second),
@@ -150,8 +150,9 @@ func (b *Circuit) Allow() (done func(error), err error) {
 		return done, nil
 	}
 	b.tell()
+	settle := done
 	return func(outcome error) {
-		done(outcome)
+		settle(outcome)
 		b.tell()
 	}, nil
 }

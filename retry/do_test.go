@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +57,7 @@ func TestMaxAttemptsCountsCallsNotRetries(t *testing.T) {
 	for _, c := range []struct{ max, fails, calls int }{
 		{0, always, 3}, {1, always, 1}, {2, always, 2}, {3, always, 3}, {5, always, 5}, {3, 2, 3}, {-1, 20, 21},
 	} {
-		t.Run(fmt.Sprint(c.max), func(t *testing.T) {
+		t.Run(strconv.Itoa(c.max), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				op, calls := failing(c.fails, errFlaky)
 				err := retry.Do(t.Context(), &retry.Policy{MaxAttempts: c.max}, op)
@@ -239,6 +239,40 @@ func TestContextIsAskedAgainAfterTheObserver(t *testing.T) {
 	})
 }
 
+// Everyone who is told the same time would come back at once: a quarter is added to it, and never anything taken
+// off.
+func TestRequestedWaitsAreSpreadUpwards(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var shortest, longest time.Duration = time.Hour, 0
+		for range 500 {
+			op, _ := failing(1, retry.After(errFlaky, 8*time.Second))
+			start := time.Now()
+			if err := retry.Do(t.Context(), nil, op); err != nil {
+				t.Fatal(err)
+			}
+			d := time.Since(start)
+			shortest, longest = min(shortest, d), max(longest, d)
+		}
+		if shortest < 8*time.Second || shortest > 8100*time.Millisecond || longest > 10*time.Second || longest < 9900*time.Millisecond {
+			t.Errorf("waits of %v to %v", shortest, longest)
+		}
+	})
+}
+
+// If the spread does not fit before the deadline, the wait that was asked for may.
+func TestSpreadGivesWayToTheDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for range 200 {
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second+100*time.Millisecond)
+			op, calls := failing(1, retry.After(errFlaky, 8*time.Second))
+			if err := retry.Do(ctx, nil, op); err != nil || *calls != 2 {
+				t.Errorf("%d calls, %v", *calls, err)
+			}
+			cancel()
+		}
+	})
+}
+
 func TestMaxElapsedCountsFromTheStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		op := func(context.Context) error { time.Sleep(3 * time.Second); return errFlaky }
@@ -282,73 +316,6 @@ func TestAttemptTimeoutIsRepeatedButTheCallersIsNot(t *testing.T) {
 		}
 	})
 }
-
-func TestErrorKeepsTheFirstAndTheLatest(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		// retry-go: all errors of a finite loop, none of an endless one.
-		for _, limit := range []int{20, -1} {
-			n := 0
-			ctx, cancel := context.WithCancel(t.Context())
-			err := retry.Do(ctx, &retry.Policy{MaxAttempts: limit}, func(context.Context) error {
-				if n++; n == 20 {
-					cancel()
-				}
-				return fmt.Errorf("failure %d", n)
-			})
-			cancel()
-			e, ok := errors.AsType[*retry.Error](err)
-			if !ok || e.Attempts != 20 || len(e.Errs) != 8 {
-				t.Fatalf("%v", err)
-			}
-			for i, want := range []int{1, 14, 15, 16, 17, 18, 19, 20} {
-				if got := e.Errs[i].Error(); got != fmt.Sprintf("failure %d", want) {
-					t.Errorf("Errs[%d] is %q", i, got)
-				}
-			}
-			if all := e.Unwrap(); all[0] != e.Reason || all[1] != e.Errs[7] || all[8] != e.Errs[0] {
-				t.Errorf("unwraps to %v", all)
-			}
-		}
-	})
-}
-
-func TestErrorNamesTheLocalCauseFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		op, _ := failing(always, errFlaky)
-		err := retry.Do(t.Context(), nil, op)
-		if got, want := err.Error(), "retry: all attempts failed after 3 attempts: flaky"; got != want {
-			t.Errorf("got  %q\nwant %q", got, want)
-		}
-		p := &retry.Policy{Budget: &retry.Budget{Burst: -1}}
-		if got := retry.Do(t.Context(), p, op).Error(); !strings.HasPrefix(got, "retry: budget exhausted locally after 1 attempt: ") {
-			t.Errorf("got  %q", got)
-		}
-	})
-	var none *retry.Error
-	if none.Error() == "" || none.Unwrap() != nil || none.Timeout() {
-		t.Error("a nil *Error is not harmless")
-	}
-}
-
-// retry-go's AttemptsForError panics on one.
-func TestUncomparableErrorsAreHandled(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		op, _ := failing(always, uncomparable{"a", "b"})
-		err := retry.Do(t.Context(), nil, op)
-		if e, ok := errors.AsType[uncomparable](err); !ok || len(e) != 2 {
-			t.Errorf("%v", err)
-		}
-		if err := retry.Do(t.Context(), nil, func(context.Context) error {
-			return retry.Stop(uncomparable{"c"})
-		}); err.Error() != "c" {
-			t.Errorf("%v", err)
-		}
-	})
-}
-
-type uncomparable []string
-
-func (u uncomparable) Error() string { return strings.Join(u, ",") }
 
 func TestPanicPassesThroughAndCostsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -99,8 +100,8 @@ func (e *Error) Unwrap() []error {
 	if e.Reason != nil {
 		all = append(all, e.Reason)
 	}
-	for i := len(e.Errs) - 1; i >= 0; i-- {
-		all = append(all, e.Errs[i])
+	for _, err := range slices.Backward(e.Errs) {
+		all = append(all, err)
 	}
 	return all
 }

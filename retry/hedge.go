@@ -76,7 +76,7 @@ func (h *hedge[T]) run(ctx context.Context) (value T, err error) {
 	for {
 		select {
 		case r := <-h.results:
-			if v, err, over := h.arrived(ctx, r); over {
+			if v, over, err := h.arrived(ctx, r); over {
 				return v, err
 			}
 		case <-h.timer.C:
@@ -120,7 +120,7 @@ func (h *hedge[T]) launch(ctx, race context.Context) (reason, refusal error) {
 // due makes the attempt that the timer was set for: a planned one, whose token is taken already, or
 // a hedge. An error is the end of the call.
 func (h *hedge[T]) due(ctx, race context.Context) error {
-	if h.reason != nil || h.attempts >= h.limit {
+	if h.closed() {
 		return nil
 	}
 	if b := h.policy.Budget; b != nil && !h.token {
@@ -129,15 +129,18 @@ func (h *hedge[T]) due(ctx, race context.Context) error {
 		}
 	}
 	h.planned = time.Time{}
-	if reason, refusal := h.launch(ctx, race); reason != nil {
-		if h.flying == 0 {
-			return h.giveUp(ctx, reason, refusal)
-		}
-		return nil
+	reason, refusal := h.launch(ctx, race)
+	switch {
+	case reason == nil:
+		h.arm(h.after)
+	case h.flying == 0:
+		return h.giveUp(ctx, reason, refusal)
 	}
-	h.arm(h.after)
 	return nil
 }
+
+// closed says that no further attempt will be made.
+func (h *hedge[T]) closed() bool { return h.reason != nil || h.attempts >= h.limit }
 
 // refuse rules out further attempts.
 func (h *hedge[T]) refuse(reason error) {
@@ -148,7 +151,7 @@ func (h *hedge[T]) refuse(reason error) {
 }
 
 // arrived deals with an attempt that has ended.
-func (h *hedge[T]) arrived(ctx context.Context, r outcome[T]) (v T, err error, over bool) {
+func (h *hedge[T]) arrived(ctx context.Context, r outcome[T]) (v T, over bool, err error) {
 	h.flying--
 	if !r.returned {
 		h.vanished(r)
@@ -156,23 +159,23 @@ func (h *hedge[T]) arrived(ctx context.Context, r outcome[T]) (v T, err error, o
 	if r.err == nil {
 		h.policy.succeeded()
 		r.lease.settle(nil)
-		return r.value, nil, true
+		return r.value, true, nil
 	}
 	h.judge(r.err)
 	r.lease.settle(h.health(ctx, r.err))
 	h.note()
 	if h.verdict.Class == Permanent {
-		return r.value, h.giveUp(ctx, ErrPermanent, nil), true
+		return r.value, true, h.giveUp(ctx, ErrPermanent, nil)
 	}
 	var wait time.Duration
 	if h.reason == nil {
 		wait = h.plan(ctx)
 	}
 	if h.flying == 0 && h.reason != nil {
-		return r.value, h.giveUp(ctx, h.reason, nil), true
+		return r.value, true, h.giveUp(ctx, h.reason, nil)
 	}
 	h.observe(ctx, r.attempt, wait, nil)
-	return v, nil, false
+	return v, false, nil
 }
 
 // plan sets the timer for the attempt that follows a failed one, and returns the wait. A plan that stands already is put
@@ -226,6 +229,6 @@ func (h *hedge[T]) await(stop context.CancelCauseFunc) {
 	}
 	r.lease.settle(nil)
 	if c, ok := any(r.value).(io.Closer); ok {
-		_ = c.Close() //nolint:errcheck // nobody wants the value
+		_ = c.Close() // nobody wants the value
 	}
 }

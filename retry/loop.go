@@ -296,7 +296,7 @@ func (l *loop) giveUp(ctx context.Context, reason, refusal error) error {
 		l.rest = refusal
 	}
 	l.observe(ctx, l.attempts, 0, reason)
-	if reason == ErrPermanent {
+	if reason == ErrPermanent { //nolint:errorlint // a reason of the loop's own
 		return l.rest
 	}
 	e := &Error{Attempts: l.attempts, Reason: reason, class: l.class}

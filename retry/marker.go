@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -111,11 +112,7 @@ func hasMarker(err error) bool {
 	case interface{ Unwrap() error }:
 		return hasMarker(e.Unwrap())
 	case interface{ Unwrap() []error }:
-		for _, child := range e.Unwrap() {
-			if hasMarker(child) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(e.Unwrap(), hasMarker)
 	}
 	return false
 }

@@ -27,20 +27,20 @@ func (s *records) Claim(ctx context.Context, c idem.Claim) (idem.Record, error) 
 	}
 	from := s.read
 	for range rounds {
-		r, err := s.get(ctx, from, c.Key)
+		r, err := s.get(ctx, "claim", from, c.Key)
 		if err != nil {
-			return idem.Record{}, s.e.failed("claim", err)
+			return idem.Record{}, err
 		}
 		state, statement := s.decide(r, c)
 		if state != idem.Acquired {
-			return r.record(c.Key, state)
+			return r.record(c.Key, state), nil
 		}
 		r, err = s.take(ctx, statement, r, c)
 		if err != nil {
-			return idem.Record{}, s.e.failed("claim", err)
+			return idem.Record{}, err
 		}
 		if r != nil {
-			return r.record(c.Key, idem.Acquired)
+			return r.record(c.Key, idem.Acquired), nil
 		}
 		from = s.write // the reader may lag behind
 	}
@@ -83,7 +83,7 @@ func (s *records) take(ctx context.Context, statement string, r *row, c idem.Cla
 	} else {
 		args = append(args, []byte(c.Key), r.fence, r.rev)
 	}
-	return s.one(ctx, s.write, statement, noMore, args...)
+	return s.one(ctx, "claim", s.write, statement, noMore, args...)
 }
 
 func checkClaim(c idem.Claim) error {

@@ -2,6 +2,7 @@ package idemsql
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,12 +23,12 @@ func (d Dialect) String() string {
 }
 
 // engine returns what is known of d.
-func (d Dialect) engine() (engine, bool) {
+func (d Dialect) engine() (*engine, bool) {
 	switch d {
 	case SQLite:
 		return sqlite(), true
 	default:
-		return engine{}, false
+		return nil, false
 	}
 }
 
@@ -84,23 +85,23 @@ const rowColumns = `phase, token, fence, rev, attempt, fingerprint, progress_seq
 // expand returns e with its templates filled in: {table}, {bare} and {index} for names,
 // {now} for the clock, {row} for the columns of a row, {live} for "its retention is not
 // over" and {alive} for "its lease is not over".
-func (e engine) expand(t table) engine {
-	tick := fmt.Sprint(e.tick.Microseconds())
+func (e *engine) expand(t table) *engine {
+	tick := strconv.FormatInt(e.tick.Microseconds(), 10)
 	// Two passes, because a replacement is not itself looked into.
 	outer := strings.NewReplacer("{row}", rowColumns,
 		"{live}", "keep_until > {now} - "+tick, "{alive}", "lease_until > {now} - "+tick)
 	inner := strings.NewReplacer("{table}", t.qualified, "{bare}", t.bare, "{index}", t.index, "{now}", e.now)
 	fill := func(s string) string { return inner.Replace(outer.Replace(s)) }
-	templates := e.schema
-	e.schema = make([]string, len(templates))
-	for i, s := range templates {
-		e.schema[i] = fill(s)
+	full := *e
+	full.schema = make([]string, len(e.schema))
+	for i, s := range e.schema {
+		full.schema[i] = fill(s)
 	}
 	for _, s := range []*string{
-		&e.lock, &e.get, &e.insert, &e.restart, &e.takeOver, &e.reclaim, &e.renew, &e.complete,
-		&e.release, &e.forget, &e.remove, &e.resolve, &e.list, &e.clock, &e.floor, &e.sweep, &e.version,
+		&full.lock, &full.get, &full.insert, &full.restart, &full.takeOver, &full.reclaim, &full.renew, &full.complete,
+		&full.release, &full.forget, &full.remove, &full.resolve, &full.list, &full.clock, &full.floor, &full.sweep, &full.version,
 	} {
 		*s = fill(*s)
 	}
-	return e
+	return &full
 }

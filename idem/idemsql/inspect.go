@@ -2,7 +2,6 @@ package idemsql
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -16,16 +15,16 @@ func (s *Store) Get(ctx context.Context, key idem.Key) (idem.Record, error) {
 	if err := checkKey(key); err != nil {
 		return idem.Record{}, err
 	}
-	r, err := s.get(ctx, s.write, key)
+	r, err := s.get(ctx, "get", s.write, key)
 	if err != nil {
-		return idem.Record{}, s.e.failed("get", err)
+		return idem.Record{}, err
 	}
 	if !r.live() {
 		return idem.Record{}, nil
 	}
-	rec, err := r.record(key, r.state())
+	rec := r.record(key, r.state())
 	rec.Progress = idem.Progress{Seq: r.progressSeq, Data: r.progress}
-	return rec, err
+	return rec, nil
 }
 
 // List implements [idem.Inspector].
@@ -46,14 +45,11 @@ func (s *Store) List(ctx context.Context, q idem.Query) (_ []idem.Record, err er
 	var found []idem.Record
 	for rows.Next() {
 		r := row{tick: s.e.tick.Microseconds()}
-		var key sql.RawBytes
-		if err := rows.Scan(r.dest(&key)...); err != nil {
+		var key []byte
+		if err := r.scan(rows, &key); err != nil {
 			return nil, s.e.failed("list", err)
 		}
-		rec, err := r.record(idem.Key(key), r.state())
-		if err != nil {
-			return nil, err
-		}
+		rec := r.record(idem.Key(key), r.state())
 		rec.Result, rec.Progress = nil, idem.Progress{}
 		found = append(found, rec)
 	}
@@ -86,8 +82,8 @@ func (s *Store) Delete(ctx context.Context, key idem.Key) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	_, err := s.changed(ctx, s.e.remove, []byte(key))
-	return s.e.failed("delete", err)
+	_, err := s.changed(ctx, "delete", s.e.remove, []byte(key))
+	return err
 }
 
 // Resolve implements [idem.Inspector].
@@ -96,31 +92,29 @@ func (s *Store) Resolve(ctx context.Context, key idem.Key, result []byte, keep t
 		return idem.Record{}, err
 	}
 	for range rounds {
-		r, err := s.get(ctx, s.write, key)
+		r, err := s.get(ctx, "resolve", s.write, key)
 		switch {
 		case err != nil:
-			return idem.Record{}, s.e.failed("resolve", err)
+			return idem.Record{}, err
 		case !r.live():
 			return idem.Record{}, nil
 		}
 		switch state := r.state(); state {
 		case idem.Done:
-			return r.record(key, state)
+			return r.record(key, state), nil
 		case idem.InFlight:
-			rec, err := r.record(key, state)
-			if err != nil {
-				return rec, err
-			}
+			rec := r.record(key, state)
 			return rec, &idem.InFlightError{RetryAfter: rec.Left}
+		default:
 		}
-		r, err = s.one(ctx, s.write, s.e.resolve, noMore,
+		r, err = s.one(ctx, "resolve", s.write, s.e.resolve, noMore,
 			phaseOf(result), blob(result), max(ceil(keep), 0), []byte(key), r.fence, r.rev)
 		if err != nil {
-			return idem.Record{}, s.e.failed("resolve", err)
+			return idem.Record{}, err
 		}
 		if r != nil {
 			r.result = result
-			return r.record(key, idem.Done)
+			return r.record(key, idem.Done), nil
 		}
 	}
 	return idem.Record{}, &unchangedError{s.e.failed("resolve", errBusyKey)}

@@ -3,8 +3,10 @@ package idemsql
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +50,26 @@ func (r *row) dest(more ...any) []any {
 	}, more...)
 }
 
+// check refuses what this package cannot have written: a record that is damaged, or that a
+// later release made, is neither replayed nor run again. Past its retention nothing of it
+// counts.
+func (r *row) check() error {
+	switch {
+	case !r.live():
+		return nil
+	case r.phase < running || r.phase > doneBare:
+		return fmt.Errorf("%w: phase %d", errDamaged, r.phase)
+	case len(r.token) != len(uuid.UUID{}):
+		return fmt.Errorf("%w: a token of %d bytes", errDamaged, len(r.token))
+	case r.fence <= 0 || r.attempt <= 0:
+		return fmt.Errorf("%w: fence %d, attempt %d", errDamaged, r.fence, r.attempt)
+	default:
+		return nil
+	}
+}
+
+var errDamaged = errors.New("the stored record is damaged, or of a later release")
+
 // live says whether the row is within its retention. A clock that stands still for a tick may
 // be late by as much, so that no lease ends before its time: neither does what holds it.
 func (r *row) live() bool { return r != nil && r.keep > -r.tick }
@@ -77,14 +99,10 @@ func (r *row) state() idem.State {
 }
 
 // record is what leaves the store.
-func (r *row) record(key idem.Key, s idem.State) (idem.Record, error) {
-	token, err := uuid.FromBytes(r.token)
-	if err != nil {
-		return idem.Record{}, fmt.Errorf("idemsql: the stored record is damaged: token: %w", err)
-	}
+func (r *row) record(key idem.Key, s idem.State) idem.Record {
 	rec := idem.Record{
 		State:       s,
-		Lease:       idem.Lease{Key: key, Token: token, Fence: r.fence, Attempt: r.attempt},
+		Lease:       idem.Lease{Key: key, Token: uuid.UUID(r.token), Fence: r.fence, Attempt: r.attempt},
 		Fingerprint: r.fingerprint,
 		Age:         micros(max(r.age, 0)),
 	}
@@ -102,48 +120,59 @@ func (r *row) record(key idem.Key, s idem.State) (idem.Record, error) {
 				rec.Result = []byte{}
 			}
 		}
+	default:
 	}
-	return rec, nil
+	return rec
 }
 
 // one reads at most one row. It reads on to the end, because that is when a statement that
 // changes something has done so.
-func (s *records) one(ctx context.Context, q queryer, query string, more func(*row) []any, args ...any) (_ *row, err error) {
+func (s *records) one(ctx context.Context, doing string, q queryer, query string, more func(*row) []any, args ...any) (*row, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return nil, s.e.failed(doing, err)
 	}
-	defer func() {
-		if e := rows.Close(); err == nil && e != nil {
-			err = e
-		}
-	}()
+	defer func() { _ = rows.Close() }()
 	var found *row
 	for rows.Next() {
 		found = &row{tick: s.e.tick.Microseconds()}
-		if err := rows.Scan(found.dest(more(found)...)...); err != nil {
-			return nil, err
+		if err := found.scan(rows, more(found)...); err != nil {
+			return nil, s.e.failed(doing, err)
 		}
 	}
-	return found, rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, s.e.failed(doing, err)
+	}
+	return found, nil
+}
+
+// scan reads what rows is at: rowColumns, and where more go.
+func (r *row) scan(rows *sql.Rows, more ...any) error {
+	if err := rows.Scan(r.dest(more...)...); err != nil {
+		return fmt.Errorf("read a row: %w", err)
+	}
+	return r.check()
 }
 
 func noMore(*row) []any       { return nil }
 func withResult(r *row) []any { return []any{&r.result} }
 
 // get reads a key from q.
-func (s *records) get(ctx context.Context, q queryer, key idem.Key) (*row, error) {
-	return s.one(ctx, q, s.e.get, withResult, []byte(key))
+func (s *records) get(ctx context.Context, doing string, q queryer, key idem.Key) (*row, error) {
+	return s.one(ctx, doing, q, s.e.get, withResult, []byte(key))
 }
 
 // changed runs a statement and says whether it changed a row.
-func (s *records) changed(ctx context.Context, query string, args ...any) (bool, error) {
+func (s *records) changed(ctx context.Context, doing, query string, args ...any) (bool, error) {
 	res, err := s.write.ExecContext(ctx, query, args...)
 	if err != nil {
-		return false, err
+		return false, s.e.failed(doing, err)
 	}
 	n, err := res.RowsAffected()
-	return n > 0, err
+	if err != nil {
+		return false, s.e.failed(doing, err)
+	}
+	return n > 0, nil
 }
 
 // longestKey is the length of the longest key, in bytes.
@@ -162,7 +191,10 @@ func checkKey(k idem.Key) error {
 
 var errBusyKey = errors.New("the key kept changing")
 
-func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+// micros is n microseconds, or as many as can be counted.
+func micros(n int64) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(time.Microsecond))) * time.Microsecond
+}
 
 // ceil turns d into microseconds without shortening it.
 func ceil(d time.Duration) int64 {

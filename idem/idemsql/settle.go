@@ -22,10 +22,10 @@ func (s *records) Renew(ctx context.Context, l idem.Lease, d time.Duration, p *i
 		seq, data = p.Seq, p.Data
 	}
 	lease := ceil(d)
-	ok, err := s.changed(ctx, s.e.renew, lease, lease, seq, blob(data), seq, []byte(l.Key), l.Token[:], l.Fence)
+	ok, err := s.changed(ctx, "renew", s.e.renew, lease, lease, seq, blob(data), seq, []byte(l.Key), l.Token[:], l.Fence)
 	switch {
 	case err != nil:
-		return s.e.failed("renew", err)
+		return err
 	case !ok:
 		return idem.ErrLeaseLost
 	default:
@@ -39,27 +39,27 @@ func (s *records) Complete(ctx context.Context, l idem.Lease, result []byte, kee
 	if err := checkKey(l.Key); err != nil {
 		return idem.Record{}, err
 	}
-	r, err := s.one(ctx, s.write, s.e.complete, noMore,
+	r, err := s.one(ctx, "complete", s.write, s.e.complete, noMore,
 		phaseOf(result), blob(result), max(ceil(keep), 0), []byte(l.Key), l.Token[:], l.Fence)
 	if err != nil {
-		return idem.Record{}, s.e.failed("complete", err)
+		return idem.Record{}, err
 	}
 	if r != nil {
 		r.result = result
-		return r.record(l.Key, idem.Done)
+		return r.record(l.Key, idem.Done), nil
 	}
-	r, err = s.get(ctx, s.write, l.Key)
+	r, err = s.get(ctx, "complete", s.write, l.Key)
 	switch {
 	case err != nil:
-		return idem.Record{}, s.e.failed("complete", err)
+		return idem.Record{}, err
 	case !r.live():
 		return idem.Record{}, idem.ErrLeaseLost
 	}
-	rec, err := r.record(l.Key, r.state())
-	if err == nil && (rec.State != idem.Done || !r.heldBy(l)) {
-		err = idem.ErrLeaseLost
+	rec := r.record(l.Key, r.state())
+	if rec.State != idem.Done || !r.heldBy(l) {
+		return rec, idem.ErrLeaseLost
 	}
-	return rec, err
+	return rec, nil
 }
 
 // Release implements [idem.Store].
@@ -72,24 +72,24 @@ func (s *records) Release(ctx context.Context, l idem.Lease, d idem.Disposition)
 	var err error
 	switch d {
 	case idem.DispositionRetry:
-		ok, err = s.changed(ctx, s.e.release, append([]any{released}, holding...)...)
+		ok, err = s.changed(ctx, "release", s.e.release, append([]any{released}, holding...)...)
 	case idem.DispositionHold:
-		ok, err = s.changed(ctx, s.e.release, append([]any{held}, holding...)...)
+		ok, err = s.changed(ctx, "release", s.e.release, append([]any{held}, holding...)...)
 	case idem.DispositionForget:
-		ok, err = s.changed(ctx, s.e.forget, holding...)
+		ok, err = s.changed(ctx, "release", s.e.forget, holding...)
 	default:
 		return fmt.Errorf("idemsql: unknown disposition %d", d)
 	}
 	if err != nil {
-		return s.e.failed("release", err)
+		return err
 	}
 	if ok {
 		return nil
 	}
-	r, err := s.get(ctx, s.write, l.Key)
+	r, err := s.get(ctx, "release", s.write, l.Key)
 	switch {
 	case err != nil:
-		return s.e.failed("release", err)
+		return err
 	case !r.live() && d == idem.DispositionForget:
 		return nil // a repeat, or nothing left to forget
 	case r.heldBy(l) && (r.phase == released || r.phase == held):

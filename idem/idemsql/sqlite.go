@@ -10,8 +10,8 @@ import (
 //
 // The row with the empty key, which no claim can name, holds the fences' floor and the
 // version of the schema.
-func sqlite() engine {
-	return engine{
+func sqlite() *engine {
+	return &engine{
 		name:   "SQLite",
 		tables: 58,
 		now:    `CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) * 1000`,

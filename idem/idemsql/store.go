@@ -66,7 +66,7 @@ type queryer interface {
 
 // records are the methods of [idem.Store], alone or in a transaction.
 type records struct {
-	e     engine
+	e     *engine
 	read  queryer
 	write queryer
 	inTx  bool

@@ -14,26 +14,27 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	}
 	var n int64
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		inside := s.within(tx)
 		var now int64
 		if err := tx.QueryRowContext(ctx, s.e.clock).Scan(&now); err != nil {
-			return err
+			return s.e.failed("sweep", err)
 		}
 		ended := now - s.e.tick.Microseconds() // one instant for both statements
-		res, err := tx.ExecContext(ctx, s.e.floor, ended, limit)
+		switch raised, err := inside.changed(ctx, "sweep", s.e.floor, ended, limit); {
+		case err != nil:
+			return err
+		case !raised:
+			return errors.New("idemsql: sweep: the table was not made by Migrate or the statements of Schema")
+		}
+		res, err := tx.ExecContext(ctx, s.e.sweep, ended, limit)
 		if err != nil {
-			return err
-		}
-		if raised, err := res.RowsAffected(); err != nil || raised == 0 {
-			return errors.Join(errors.New("the table was not made by Migrate or the statements of Schema"), err)
-		}
-		if res, err = tx.ExecContext(ctx, s.e.sweep, ended, limit); err != nil {
-			return err
+			return s.e.failed("sweep", err)
 		}
 		n, err = res.RowsAffected()
-		return err
+		return s.e.failed("sweep", err)
 	})
 	if err != nil {
-		return 0, s.e.failed("sweep", err)
+		return 0, err
 	}
 	return int(n), nil
 }

@@ -18,7 +18,7 @@ type table struct {
 
 // parseTable checks name against the grammar [schema.]name, both of letters, digits and
 // underscores, and quotes it. "" is DefaultTable.
-func (e engine) parseTable(name string) (table, error) {
+func (e *engine) parseTable(name string) (table, error) {
 	if name == "" {
 		name = DefaultTable
 	}

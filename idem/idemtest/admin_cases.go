@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"example.com/once/idem"
 )
 
@@ -243,6 +245,7 @@ func s45Delete(c *C) {
 }
 
 func s45Resolve(c *C) {
+	const resolved = "resolved"
 	inspector := c.inspector()
 	resolve := func(key idem.Key, result string) (idem.Record, error) {
 		return inspector.Resolve(c.ctx, key, []byte(result), longKeep)
@@ -254,16 +257,19 @@ func s45Resolve(c *C) {
 	expired := c.want("first claim", cl, idem.Acquired).Lease
 	c.past(cl.Lease)
 	for _, l := range []idem.Lease{held, expired} {
-		for _, result := range []string{"resolved", "again"} {
+		for _, result := range []string{resolved, "again"} {
 			rec, err := resolve(l.Key, result)
-			if err != nil || rec.State != idem.Done || string(rec.Result) != "resolved" {
-				c.Fatalf("Resolve %q: %v %q, %v; want done, with the first resolution", l.Key, rec.State, rec.Result, err)
+			if err != nil || rec.State != idem.Done || string(rec.Result) != resolved || rec.Lease.Token != uuid.Nil || rec.Lease.Fence <= l.Fence {
+				c.Fatalf("Resolve %q: %v %q, lease %+v, %v; want done, with the first resolution, no token and a higher fence",
+					l.Key, rec.State, rec.Result, rec.Lease, err)
 			}
 		}
-		c.replays("after Resolve", l.Key, []byte("resolved"))
+		if rec := c.replays("after Resolve", l.Key, []byte(resolved)); rec.Lease.Token != uuid.Nil {
+			c.Errorf("token %v after Resolve, want none", rec.Lease.Token)
+		}
 		rec, err := c.store.Complete(c.ctx, l, []byte("late"), longKeep)
 		c.lost("completion after Resolve", err)
-		if rec.State != idem.Done || string(rec.Result) != "resolved" {
+		if rec.State != idem.Done || string(rec.Result) != resolved {
 			c.Errorf("with ErrLeaseLost came %v %q, want the resolution", rec.State, rec.Result)
 		}
 		c.lost("renewal after Resolve", c.store.Renew(c.ctx, l, long, nil))

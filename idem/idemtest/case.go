@@ -24,7 +24,7 @@ const (
 type C struct {
 	*recorder
 
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // a case is one call
 	store idem.Store
 	opt   options
 }
@@ -136,9 +136,9 @@ func race(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// winner lets n claimers race for a key. One must get it, the others must find it in
-// flight.
-func (c *C) winner(n int, cl idem.Claim) idem.Record {
+// winner lets claimers race for a key. One must get it, the others must find it in flight.
+func (c *C) winner(cl idem.Claim) idem.Record {
+	const n = racers
 	recs, errs := make([]idem.Record, n), make([]error, n)
 	race(n, func(i int) {
 		mine := cl
@@ -168,12 +168,20 @@ func (c *C) past(d time.Duration) {
 }
 
 func (c *C) sleep(d time.Duration) {
+	if !pause(c.ctx, d) {
+		c.Fatalf("time is up")
+	}
+}
+
+// pause waits for d and says whether there was time for it.
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-c.ctx.Done():
-		c.Fatalf("time is up")
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -15,6 +15,10 @@
 // short leases. The kit then polls, asserts only what its own clock can prove, and repeats
 // with longer leases what a slow machine left open; see [Lease] and [Margin].
 //
+// Tell the kit with [MaxResult] how large a result the store takes, if there is a limit, and
+// with [Writes] how to count what it writes: it then checks also that what is too large is
+// refused and that replays write nothing.
+//
 // [RunTx] checks in addition what a store promises in transactions, up to [idem.DoTx] and
 // [idem.JoinTx] over it. [Bench] measures it.
 //

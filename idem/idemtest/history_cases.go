@@ -40,7 +40,7 @@ func s63(c *C) {
 		seed := rand.Uint64()
 		h := &history{
 			c:      c,
-			rng:    rand.New(rand.NewPCG(seed, uint64(i))), //nolint:gosec // a history must be repeatable
+			rng:    rand.New(rand.NewPCG(seed, uint64(i))),
 			model:  model.New(model.None),
 			tokens: []uuid.UUID{newToken(), newToken(), newToken()},
 		}
@@ -72,7 +72,7 @@ func (h *history) step(i int) bool {
 	}
 	if h.c.opt.virtual && r.IntN(5) == 0 {
 		d := pick(r, time.Minute, time.Hour, 3*time.Hour, 5*time.Hour)
-		h.note("wait %v", d)
+		h.notef("wait %v", d)
 		h.c.sleep(d)
 		return true
 	}
@@ -88,25 +88,26 @@ func (h *history) step(i int) bool {
 	}
 }
 
-func (h *history) note(format string, args ...any) {
+func (h *history) notef(format string, args ...any) {
 	h.steps = append(h.steps, fmt.Sprintf(format, args...))
 }
 
 func (h *history) claim(cl idem.Claim) bool {
 	got, err := h.c.store.Claim(h.c.ctx, cl)
 	want, wantErr := h.model.Claim(h.c.ctx, cl)
-	h.note("claim %q token %.4s fingerprint %q no takeover %v: %v %v, want %v %v", cl.Key, cl.Token, cl.Fingerprint, cl.NoTakeover, got.State, err, want.State, wantErr)
+	h.notef("claim %q token %.4s fingerprint %q no takeover %v: %v %v, want %v %v",
+		cl.Key, cl.Token, cl.Fingerprint, cl.NoTakeover, got.State, err, want.State, wantErr)
 	if err != nil || wantErr != nil || !h.same(got, want) {
 		return false
 	}
 	if got.State == idem.Acquired {
 		for _, old := range h.held {
 			if old.store.Key == cl.Key && (old.store.Fence == got.Lease.Fence) != (old.model.Fence == want.Lease.Fence) {
-				h.note("the fence should have grown, or not")
+				h.notef("the fence should have grown, or not")
 				return false
 			}
 			if old.store.Key == cl.Key && old.store.Fence > got.Lease.Fence {
-				h.note("the fence went back")
+				h.notef("the fence went back")
 				return false
 			}
 		}
@@ -118,14 +119,14 @@ func (h *history) claim(cl idem.Claim) bool {
 func (h *history) renew(l holding, p *idem.Progress) bool {
 	err := h.c.store.Renew(h.c.ctx, l.store, time.Hour, p)
 	want := h.model.Renew(h.c.ctx, l.model, time.Hour, p)
-	h.note("renew %q attempt %d token %.4s progress %v: %v, want %v", l.store.Key, l.store.Attempt, l.store.Token, p, err, want)
+	h.notef("renew %q attempt %d token %.4s progress %v: %v, want %v", l.store.Key, l.store.Attempt, l.store.Token, p, err, want)
 	return sameError(err, want)
 }
 
 func (h *history) complete(l holding, result []byte) bool {
 	got, err := h.c.store.Complete(h.c.ctx, l.store, result, 4*time.Hour)
 	want, wantErr := h.model.Complete(h.c.ctx, l.model, result, 4*time.Hour)
-	h.note("complete %q attempt %d token %.4s with %s: %v %v, want %v %v",
+	h.notef("complete %q attempt %d token %.4s with %s: %v %v, want %v %v",
 		l.store.Key, l.store.Attempt, l.store.Token, show(result), got.State, err, want.State, wantErr)
 	return sameError(err, wantErr) && (want.State != idem.Done || h.same(got, want))
 }
@@ -133,7 +134,7 @@ func (h *history) complete(l holding, result []byte) bool {
 func (h *history) release(l holding, d idem.Disposition) bool {
 	err := h.c.store.Release(h.c.ctx, l.store, d)
 	want := h.model.Release(h.c.ctx, l.model, d)
-	h.note("release %q attempt %d token %.4s as %d: %v, want %v", l.store.Key, l.store.Attempt, l.store.Token, d, err, want)
+	h.notef("release %q attempt %d token %.4s as %d: %v, want %v", l.store.Key, l.store.Attempt, l.store.Token, d, err, want)
 	// A repeated release of what is gone may say either.
 	return sameError(err, want) || want != nil && err == nil && h.gone(l)
 }
@@ -152,8 +153,8 @@ func (h *history) same(got, want idem.Record) bool {
 		bytes.Equal(got.Result, want.Result) && (got.Result == nil) == (want.Result == nil) &&
 		got.Progress.Seq == want.Progress.Seq && bytes.Equal(got.Progress.Data, want.Progress.Data)
 	if !ok {
-		h.note("got  %+v", got)
-		h.note("want %+v", want)
+		h.notef("got  %+v", got)
+		h.notef("want %+v", want)
 	}
 	return ok
 }

@@ -20,6 +20,7 @@ type options struct {
 	margin    time.Duration
 	timeout   time.Duration
 	maxResult int
+	writes    func(context.Context, idem.Store) (int64, error)
 	skip      map[string]string
 }
 
@@ -42,6 +43,12 @@ func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d }
 // MaxResult says that the store takes results of n bytes and refuses longer ones with
 // [idem.ErrTooLarge]. Without it the store must take 1 MiB, and refusal is not tested.
 func MaxResult(n int) Option { return func(o *options) { o.maxResult = n } }
+
+// Writes counts what a store has written so far, in whatever unit. Without it nobody checks
+// that a replay writes nothing.
+func Writes(count func(context.Context, idem.Store) (int64, error)) Option {
+	return func(o *options) { o.writes = count }
+}
 
 // Skip leaves out the cases of a number, such as "S33". The reason is shown.
 func Skip(number, reason string) Option {

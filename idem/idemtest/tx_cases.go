@@ -281,6 +281,7 @@ func t3[Tx any](c *C) {
 			c.Errorf("outer Savepoint: %v", err)
 		}
 		err = c.savepoint(func(context.Context) error {
+			c.write("outer undone")
 			if err := c.savepoint(func(context.Context) error { c.write("inner of undone"); return nil }); err != nil {
 				c.Errorf("inner Savepoint: %v", err)
 			}
@@ -294,7 +295,8 @@ func t3[Tx any](c *C) {
 	c.written("outer")
 	c.written("inner kept")
 	c.fresh("the inner one that failed", "inner undone")
-	c.fresh("the inner one of an outer one that failed", "inner of undone")
+	c.fresh("the outer one that failed", "outer undone")
+	c.fresh("its inner one", "inner of undone")
 }
 
 func t4[Tx any](c *C) {

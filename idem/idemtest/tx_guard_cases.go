@@ -150,7 +150,7 @@ func t10[Tx any](c *C) {
 			if errs[i] == nil {
 				return
 			}
-			time.Sleep(time.Duration(i+1) * time.Millisecond)
+			pause(c.ctx, time.Duration(i+1)*time.Millisecond)
 		}
 	})
 	for i := range callers {

@@ -30,6 +30,9 @@ func (t *tree) check() []string {
 		for _, l := range p.links {
 			t.checkLink(p.path, l, complain)
 		}
+		for _, line := range p.broken {
+			complain(line, "the link begins on the line before, where it is not seen: write it on one line")
+		}
 		for _, s := range slices.Concat(p.spans, p.words) {
 			t.checkTests(s, complain)
 		}

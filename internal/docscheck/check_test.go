@@ -6,6 +6,9 @@ import (
 )
 
 func TestDocumentationIsTrue(t *testing.T) {
+	if _, err := os.Stat("../../go.work"); err != nil {
+		t.Skip("the root module is alone, without the modules that the pages speak of")
+	}
 	tree, err := load(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)

@@ -93,6 +93,40 @@ func Example_subKey() {
 	// payment with key a5040432-8332-52d7-8e80-fa5450496bd6
 }
 
+func Example_step() {
+	ctx := context.Background()
+	guard, _ := idem.New(&idem.Memory{}, idem.Config{})
+	pay := func(context.Context) (string, error) {
+		fmt.Println("paid")
+		return "receipt 1", nil
+	}
+	away := true
+	ship := func(_ context.Context, receipt string) error {
+		if away {
+			return errors.New("no answer")
+		}
+		fmt.Println("shipped, with", receipt)
+		return nil
+	}
+
+	order := func(ctx context.Context) error {
+		receipt, err := idem.Step(ctx, "payment", pay) // kept with the key
+		if err != nil {
+			return err
+		}
+		return ship(ctx, receipt)
+	}
+
+	fmt.Println(idem.Do(ctx, guard, "order-1138", order))
+	away = false
+	fmt.Println(idem.Do(ctx, guard, "order-1138", order))
+	// Output:
+	// paid
+	// no answer
+	// shipped, with receipt 1
+	// <nil>
+}
+
 // file keeps the highest fence that it has seen and refuses lower ones.
 type file struct {
 	fence int64

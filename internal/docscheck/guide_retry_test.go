@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
-	"testing"
-	"testing/synctest"
 	"time"
 
 	"example.com/once/retry"
@@ -107,49 +104,4 @@ func Example_durableStep() {
 	// Output:
 	// due again in 1m0s
 	// retry: all attempts failed
-}
-
-// What would wedge a breaker for good: the one probe that it lets through never reports.
-func TestBreakerIsNotWedged(t *testing.T) {
-	for name, probe := range map[string]func(context.Context) error{
-		"panic": func(context.Context) error { panic("boom") },
-		"exit":  func(context.Context) error { runtime.Goexit(); return nil },
-		"hang":  func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Minute); return ctx.Err() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				breaker, err := retry.NewBreaker("peer", retry.BreakerConfig{MinCalls: 1, OpenFor: time.Second, ProbeTimeout: time.Second})
-				if err != nil {
-					t.Fatal(err)
-				}
-				policy := &retry.Policy{MaxAttempts: 1, Breaker: breaker, AttemptTimeout: time.Hour}
-				do := func(op func(context.Context) error) error { return retry.Do(t.Context(), policy, op) }
-				_ = do(func(context.Context) error { return errors.New("no answer") })
-				if err := do(func(context.Context) error { return nil }); !errors.Is(err, retry.ErrBreaker) {
-					t.Fatalf("%v, want that the breaker is open", err)
-				}
-				time.Sleep(2 * time.Second)
-				probed := false
-				go func() {
-					defer func() { _ = recover() }()
-					_ = do(func(ctx context.Context) error {
-						probed = true
-						return probe(ctx)
-					})
-				}()
-				synctest.Wait()
-				if !probed {
-					t.Fatal("the breaker let no probe through")
-				}
-				for range 3 { // refused at first, for what the probe did; then let through again
-					time.Sleep(2 * time.Second)
-					err = do(func(context.Context) error { return nil })
-				}
-				if err != nil {
-					t.Errorf("still refused: %v", err)
-				}
-				time.Sleep(2 * time.Hour) // whatever hangs ends
-			})
-		})
-	}
 }

@@ -16,6 +16,7 @@ type page struct {
 	words   []span // the rest of the prose, line by line, link targets left out
 	proofs  []span // last cells of tables whose last column is called proof or test
 	anchors []string
+	broken  []int // lines with an end of a link that began on the line before
 
 	table []string // last cells of the table that the line is in
 }
@@ -102,6 +103,9 @@ func (p *page) prose(n int, line string, slugs map[string]int) {
 		}
 	}
 	bare := inline.ReplaceAllString(line, "$1")
+	if strings.Contains(codeSpan.ReplaceAllString(bare, ""), "](") {
+		p.broken = append(p.broken, n)
+	}
 	for _, m := range codeSpan.FindAllStringSubmatch(bare, -1) {
 		p.spans = append(p.spans, span{n, strings.TrimSpace(m[1] + m[2])})
 	}

@@ -82,6 +82,7 @@ func TestChecks(t *testing.T) {
 		"link to nothing":      {page: "[x](nowhere.md)", want: "there is no docs/nowhere.md"},
 		"second link":          {page: "[x](other.md) and [y](nowhere.md)", want: "there is no docs/nowhere.md"},
 		"link without target":  {page: "[x]()", want: "leads nowhere"},
+		"link over two lines":  {page: "a [long\nlink](other.md)", want: "docs/page.md:2: the link begins on the line before"},
 		"link out":             {page: "[x](../../other.md)", want: "leaves the repository"},
 		"link to the root":     {page: "[x](/docs/other.md)", want: "leaves the repository"},
 		"reference":            {page: "[x]: other.md"},

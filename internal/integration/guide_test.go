@@ -118,3 +118,53 @@ func Example_unitOfWork() {
 	// <nil>
 	// 0 <nil>
 }
+
+// bank receives messages that may come more than once.
+type bank struct {
+	db    *sql.DB
+	guard *idem.TxGuard[*sql.Tx]
+}
+
+// receive does the work of a message once: the mark that it was seen and its effect are one
+// transaction. On nil it may be acknowledged; on an error let it come again.
+func (b *bank) receive(ctx context.Context, id string, amount int) error {
+	key := idem.NewKey("bank", id)
+	_, err := idem.DoTx(ctx, b.guard, key, func(ctx context.Context, tx *sql.Tx) (struct{}, error) {
+		_, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance + ?`, amount)
+		return struct{}{}, err
+	})
+	return err
+}
+
+func Example_receiver() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "guide")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	o, err := openOrders(ctx, filepath.Join(dir, "bank.db"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = o.db.Close() }()
+	if _, err := o.db.ExecContext(ctx, `CREATE TABLE account (balance INTEGER); INSERT INTO account VALUES (0)`); err != nil {
+		fmt.Println(err)
+		return
+	}
+	b := &bank{o.db, o.guard}
+
+	for range 3 { // the acknowledgement gets lost
+		fmt.Println(b.receive(ctx, "wire-4711", 100))
+	}
+	var balance int
+	err = b.db.QueryRowContext(ctx, `SELECT balance FROM account`).Scan(&balance)
+	fmt.Println(balance, err)
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// 100 <nil>
+}

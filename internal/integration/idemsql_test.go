@@ -1,7 +1,10 @@
 package integration_test
 
 import (
+	"context"
 	"database/sql"
+	"os"
+	"sync"
 	"testing"
 
 	"example.com/once/idem"
@@ -24,10 +27,24 @@ func openIdem(tb testing.TB, db *sql.DB, c idemsql.Config) *idemsql.Store {
 func TestIdemSQLite(t *testing.T) {
 	for _, d := range sqliteDrivers() {
 		t.Run(d.name, func(t *testing.T) {
-			idemtest.Run(t, func(tb testing.TB) idem.Store {
-				db, _ := d.file(tb)
-				return openIdem(tb, db, idemsql.Config{})
-			})
+			var files sync.Map // by store
+			open := func(tb testing.TB) idem.Store {
+				tb.Helper()
+				db, path := d.file(tb)
+				s := openIdem(tb, db, idemsql.Config{})
+				files.Store(s, path)
+				return s
+			}
+			// What is written makes the write-ahead log grow.
+			writes := func(_ context.Context, s idem.Store) (int64, error) {
+				path, _ := files.Load(s)
+				info, err := os.Stat(path.(string) + "-wal")
+				if err != nil {
+					return 0, err
+				}
+				return info.Size(), nil
+			}
+			idemtest.Run(t, open, idemtest.Writes(writes))
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -173,6 +174,17 @@ func TestOutboxStatsStopCounting(t *testing.T) {
 		if s, err := o.Stats(t.Context()); err != nil || s.Oldest < 2*time.Hour {
 			t.Errorf("%+v, %v", s, err)
 		}
+		// A delayed message is as old as its delay is over, and no older than itself.
+		exec(t, o.db, "DELETE FROM once_outbox")
+		exec(t, o.db, "DELETE FROM once_outbox_parked")
+		o.write(t, outbox.Message{Topic: "t", NotBefore: time.Unix(0, 0)}, outbox.Message{Topic: "t", NotBefore: time.Now().Add(time.Hour)})
+		if s, err := o.Stats(t.Context()); err != nil || s.Oldest > time.Minute {
+			t.Errorf("%+v, %v", s, err)
+		}
+		exec(t, o.db, "UPDATE once_outbox_parked SET created = created - ?1, not_before = not_before - ?1 WHERE not_before > 0", 2*time.Hour.Microseconds())
+		if s, err := o.Stats(t.Context()); err != nil || s.Oldest < time.Hour-time.Minute || s.Oldest > time.Hour+time.Minute {
+			t.Errorf("%+v, %v", s, err)
+		}
 		const many = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050) `
 		exec(t, o.db, many+`INSERT INTO once_outbox (shard, msg_id, created, topic, msg_key) SELECT 0, zeroblob(16), ?, 't', '' FROM n`, 0)
 		for state := range 3 {
@@ -202,7 +214,7 @@ func TestOutboxDamagedRows(t *testing.T) {
 				exec(t, o.db, "UPDATE once_outbox SET "+column+" = ? WHERE seq = 2", value)
 				check := func(row outbox.Row) {
 					t.Helper()
-					if (row.Err != nil) != (row.Seq == 2) || row.Shard != 0 || row.Seq < 1 || string(row.Payload) != fmt.Sprint(row.Seq) {
+					if (row.Err != nil) != (row.Seq == 2) || row.Shard != 0 || row.Seq < 1 || string(row.Payload) != strconv.FormatInt(row.Seq, 10) {
 						t.Errorf("%+v", row)
 					}
 					if row.Err != nil && !strings.Contains(row.Err.Error(), "message 2 of shard 0 cannot be decoded: ") {

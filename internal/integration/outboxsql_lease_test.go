@@ -220,8 +220,7 @@ func TestOutboxLeasesAreExclusive(t *testing.T) {
 		holders := map[key]string{}
 		var wg sync.WaitGroup
 		for _, owner := range []string{"a", "b", "c", "d"} {
-			db := d.at(t, first.path, "_txlock=deferred")
-			s, err := outboxsql.New(db, outboxsql.SQLite, outboxsql.Config{})
+			s, err := outboxsql.New(d.deferred(t, first.path), outboxsql.SQLite, outboxsql.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,6 +256,42 @@ func TestOutboxLeasesAreExclusive(t *testing.T) {
 		wg.Wait()
 		if len(holders) < 20 {
 			t.Errorf("only %d holdings were seen", len(holders))
+		}
+	})
+}
+
+// TestOutboxRelaysWithoutShardsCount as long as they ask in time.
+func TestOutboxRelaysWithoutShardsCount(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 2})
+		surplus := func() (n int) {
+			for _, l := range o.lease(t, "a") {
+				if l.Surplus {
+					n++
+				}
+			}
+			return n
+		}
+		if n := surplus(); n != 0 {
+			t.Fatalf("alone, %d too many", n)
+		}
+		for _, ttl := range []time.Duration{time.Minute, time.Hour} {
+			if held, err := o.Lease(t.Context(), outbox.LeaseRequest{Owner: "b", TTL: ttl}); err != nil || len(held) != 0 {
+				t.Fatal(held, err)
+			}
+		}
+		for range 2 { // half an hour passes
+			exec(t, o.db, "UPDATE once_outbox_relay SET until = until - ? WHERE owner = 'b'", (29 * time.Minute).Microseconds())
+			if n := surplus(); n != 1 {
+				t.Errorf("with another, %d too many, want 1", n)
+			}
+		}
+		exec(t, o.db, "UPDATE once_outbox_relay SET until = until - ? WHERE owner = 'b'", (29 * time.Minute).Microseconds())
+		if n := surplus(); n != 0 {
+			t.Errorf("after the other has gone, %d too many", n)
+		}
+		if n := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_relay"); n != 1 {
+			t.Errorf("%d relays are kept in mind", n)
 		}
 	})
 }

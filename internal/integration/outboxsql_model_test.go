@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 func TestOutboxDoesWhatTheModelDoes(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		seeds := uint64(20)
-		if testing.Short() {
+		if testing.Short() || raceDetector() {
 			seeds = 3
 		}
 		for seed := range seeds {
@@ -95,7 +96,7 @@ func (h *history) same(op string, got, want error) {
 }
 
 func (h *history) write(lane uint8) {
-	m := outbox.Message{ID: uuid.New(), Topic: "t", Lane: lane, Payload: []byte(fmt.Sprint(h.step))}
+	m := outbox.Message{ID: uuid.New(), Topic: "t", Lane: lane, Payload: []byte(strconv.Itoa(h.step))}
 	if n := h.rnd.IntN(4); n > 0 {
 		m.Key = fmt.Sprint("k", n)
 	}

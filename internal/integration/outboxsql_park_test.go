@@ -3,9 +3,9 @@ package integration_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +20,7 @@ func oneShard(t *testing.T, d sqliteDriver, n int) (*outboxDB, outbox.Lease) {
 	o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 	msgs := make([]outbox.Message, n)
 	for i := range msgs {
-		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(fmt.Sprint(i + 1))}
+		msgs[i] = outbox.Message{Topic: "t", Key: "k", Payload: []byte(strconv.Itoa(i + 1))}
 	}
 	o.write(t, msgs...)
 	return o, o.lease(t, "a")[0]
@@ -124,6 +124,21 @@ func TestOutboxBlockedKeyWaitsForTheOperator(t *testing.T) {
 	})
 }
 
+// TestOutboxDeadStaysDead: whoever settles a message that is dead by now is late.
+func TestOutboxDeadStaysDead(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o, l := oneShard(t, d, 2)
+		o.park(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Block, Attempts: 2, Err: "no"}, outbox.Outcome{Seq: 2, Fate: outbox.Dead})
+		want := o.dump(t)
+		for _, fate := range []outbox.Fate{outbox.Published, outbox.Again, outbox.Dead, outbox.Block} {
+			o.settle(t, l, outbox.Outcome{Seq: 1, Fate: fate, Attempts: 7, Err: "late"}, outbox.Outcome{Seq: 2, Fate: fate})
+			if got := o.dump(t); got != want {
+				t.Errorf("fate %d:\n%s\nwant\n%s", fate, got, want)
+			}
+		}
+	})
+}
+
 func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o, l := oneShard(t, d, 4)
@@ -134,6 +149,9 @@ func TestOutboxRedriveGoesBeforeWhatFollowed(t *testing.T) {
 		o.wantDue(t, l, 3)
 		if n, err := o.Redrive(t.Context(), outbox.Filter{}); n != 2 || err != nil {
 			t.Fatal(n, err)
+		}
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 1"); c != 1 {
+			t.Errorf("%d messages follow, want 2 behind 1", c)
 		}
 		o.wantDue(t, l, 1, 2, 3)
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Wait: time.Hour})
@@ -182,6 +200,9 @@ func TestOutboxManyFollowers(t *testing.T) {
 		o.park(t, l, items...)
 		o.park(t, l, outbox.Outcome{Seq: n + 1, Fate: outbox.Again}, outbox.Outcome{Seq: n + 2, Fate: outbox.Again})
 		o.wantDue(t, l, n+1, n+2)
+		if c := count(t, o.db, "SELECT COUNT(*) FROM once_outbox_parked WHERE state = 0"); c != 3 {
+			t.Errorf("Due has to look at %d messages, want only those with nobody ahead", c)
+		}
 		o.settle(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again, Attempts: 2})
 		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 700)
 		if err != nil || len(rows) != 700 {
@@ -207,13 +228,36 @@ func TestOutboxManyFollowers(t *testing.T) {
 	})
 }
 
+// TestOutboxDueIsFair: what is left after the heads is shared among their keys.
+func TestOutboxDueIsFair(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
+		var items []outbox.Outcome
+		for i := range int64(30) {
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i / 10))})
+			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Behind})
+		}
+		l := o.lease(t, "a")[0]
+		o.park(t, l, items...)
+		rows, err := o.Due(t.Context(), []outbox.Lease{l}, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := seqsOf(rows)
+		slices.Sort(got)
+		if want := []int64{1, 2, 3, 11, 12, 13, 21, 22, 23}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 // TestOutboxDueIsBoundedInBytes: a read of large messages ends early, but never without one.
 func TestOutboxDueIsBoundedInBytes(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o := openOutbox(t, d, "", outboxsql.Config{Shards: 1})
 		var items []outbox.Outcome
 		for i := range int64(7) {
-			o.write(t, outbox.Message{Topic: "t", Key: fmt.Sprint(i % 2), Payload: make([]byte, outbox.MaxPayload)})
+			o.write(t, outbox.Message{Topic: "t", Key: strconv.Itoa(int(i % 2)), Payload: make([]byte, outbox.MaxPayload)})
 			items = append(items, outbox.Outcome{Seq: i + 1, Fate: outbox.Again})
 		}
 		l := o.lease(t, "a")[0]
@@ -226,118 +270,6 @@ func TestOutboxDueIsBoundedInBytes(t *testing.T) {
 			t.Errorf("%+v, %v", page, err)
 		}
 	})
-}
-
-// TestOutboxAnswersMayGetLost fails each statement and each commit in turn after it was
-// applied, as when an answer gets lost, and repeats the call: the result must be that of one
-// call without a failure.
-func TestOutboxAnswersMayGetLost(t *testing.T) {
-	lost := errors.New("the answer got lost")
-	onSQLite(t, func(t *testing.T, d sqliteDriver) {
-		setup := func() (*outboxDB, *tap, outbox.Lease) {
-			o, l := oneShard(t, d, 6)
-			o.park(t, l, outbox.Outcome{Seq: 1, Fate: outbox.Again}, outbox.Outcome{Seq: 2, Fate: outbox.Behind}, outbox.Outcome{Seq: 3, Fate: outbox.Behind})
-			o.write(t, outbox.Message{Topic: "t", Key: "dead"}, outbox.Message{Topic: "t", Key: "dead"})
-			o.park(t, l, outbox.Outcome{Seq: 7, Fate: outbox.Block}, outbox.Outcome{Seq: 8, Fate: outbox.Behind})
-			db, tap := d.tapped(t, o.path)
-			var err error
-			if o.Store, err = outboxsql.New(db, outboxsql.SQLite, outboxsql.Config{Shards: 1}); err != nil {
-				t.Fatal(err)
-			}
-			return o, tap, l
-		}
-		for name, call := range map[string]func(context.Context, *outboxDB, outbox.Lease) error{
-			"lease": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
-				_, err := o.Lease(ctx, outbox.LeaseRequest{Owner: "a", TTL: time.Minute})
-				return err
-			},
-			"release": func(ctx context.Context, o *outboxDB, l outbox.Lease) error { return o.Release(ctx, "a", []outbox.Lease{l}) },
-			"leave":   func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Release(ctx, "a", nil) },
-			"ack": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
-				return o.Ack(ctx, []outbox.Ref{{Shard: 0, Seq: 4}})
-			},
-			"park": func(ctx context.Context, o *outboxDB, l outbox.Lease) error {
-				return o.Park(ctx, l, []outbox.Outcome{{Seq: 4, Fate: outbox.Behind}, {Seq: 5, Fate: outbox.Dead}})
-			},
-			"settle": func(ctx context.Context, o *outboxDB, l outbox.Lease) error {
-				return o.Settle(ctx, l, []outbox.Outcome{{Seq: 1, Fate: outbox.Published}, {Seq: 2, Fate: outbox.Dead, Attempts: 3, Err: "e"}})
-			},
-			"redrive": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
-				_, err := o.Redrive(ctx, outbox.Filter{})
-				return err
-			},
-			"skip": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error {
-				_, err := o.Skip(ctx, outbox.Filter{})
-				return err
-			},
-			"migrate": func(ctx context.Context, o *outboxDB, _ outbox.Lease) error { return o.Migrate(ctx) },
-		} {
-			t.Run(name, func(t *testing.T) {
-				o, _, l := setup()
-				if err := call(t.Context(), o, l); err != nil {
-					t.Fatal(err)
-				}
-				want := o.dump(t)
-				for n := 1; ; n++ {
-					o, tap, l := setup()
-					seen := 0
-					tap.failAfter(func(string) error {
-						if seen++; seen == n {
-							return lost
-						}
-						return nil
-					})
-					err := call(t.Context(), o, l)
-					if seen < n {
-						if n < 2 {
-							t.Error("nothing was sent")
-						}
-						return
-					}
-					if !errors.Is(err, lost) {
-						t.Fatalf("statement %d of %d failed: %v", n, seen, err)
-					}
-					if err := call(t.Context(), o, l); err != nil {
-						t.Fatalf("repeated after statement %d: %v", n, err)
-					}
-					if got := o.dump(t); got != want {
-						t.Fatalf("after statement %d got lost:\n%s\nwant:\n%s", n, got, want)
-					}
-				}
-			})
-		}
-	})
-}
-
-// dump describes everything but times.
-func (o *outboxDB) dump(tb testing.TB) string {
-	tb.Helper()
-	var b strings.Builder
-	for _, q := range []string{
-		`SELECT 'hot', seq, msg_key, '', 0, 0 FROM once_outbox ORDER BY seq`,
-		`SELECT 'cold', seq, msg_key, COALESCE(last_error, ''), state, attempts FROM once_outbox_parked ORDER BY seq`,
-		`SELECT 'shard', shard, COALESCE(owner, ''), '', epoch, lane FROM once_outbox_shard ORDER BY shard`,
-		`SELECT 'relay', lane, owner, '', 0, 0 FROM once_outbox_relay ORDER BY lane, owner`,
-		`SELECT 'meta', value, name, '', 0, 0 FROM once_outbox_meta ORDER BY name`,
-		`SELECT 'sequence', seq, name, '', 0, 0 FROM sqlite_sequence ORDER BY name`,
-	} {
-		rows, err := o.db.QueryContext(tb.Context(), q)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for rows.Next() {
-			var table, text, more string
-			var a, c, e int64
-			if err := rows.Scan(&table, &a, &text, &more, &c, &e); err != nil {
-				tb.Fatal(err)
-			}
-			fmt.Fprintln(&b, table, a, text, more, c, e)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	return b.String()
 }
 
 func TestOutboxArgumentsThatMakeNoSense(t *testing.T) {

@@ -1,8 +1,8 @@
 package integration_test
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,36 +23,46 @@ func TestOutboxPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 		everything(t, o)
-		scan := regexp.MustCompile(`SCAN (c|e|f|h|m|once_outbox|once_outbox_parked)( .*)?$`)
+		walk := regexp.MustCompile(`^SCAN (c|e|f|h|m|once_outbox|once_outbox_parked)\b|INTEGER PRIMARY KEY \(rowid[<>]`)
+		// Stats counts, but no further than CountLimit and in indexes alone; of the hot table it
+		// reads one row.
+		counts := regexp.MustCompile(`^SCAN once_outbox(_parked USING COVERING INDEX .*| USING COVERING INDEX .*|)$`)
 		seen := map[string]bool{}
 		for _, s := range tap.take() {
-			// Stats walks, but no further than CountLimit.
-			if seen[s.query] || s.query == "COMMIT" || strings.HasPrefix(s.query, "SELECT\n\t(SELECT COUNT") {
+			if seen[s.query] || s.query == "COMMIT" {
 				continue
 			}
 			seen[s.query] = true
-			rows, err := o.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.query, s.args...)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, s.query)
-			}
-			var plan []string
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-					t.Fatal(err)
-				}
-				plan = append(plan, "\t"+detail)
-			}
-			rows.Close()
-			t.Logf("%s %v\n%s", s.query, s.args, strings.Join(plan, "\n"))
-			for _, line := range plan {
-				if m := scan.FindStringSubmatch(line); m != nil {
-					t.Errorf("walks through a table:%s\n%s", line, s.query)
+			for _, line := range o.plan(t, s) {
+				if walk.MatchString(line) && (!strings.HasPrefix(s.query, "SELECT\n\t(SELECT COUNT") || !counts.MatchString(line)) {
+					t.Errorf("walks through a table: %s\n%s", line, s.query)
 				}
 			}
 		}
 	})
+}
+
+// plan returns how the engine runs a statement.
+func (o *outboxDB) plan(t *testing.T, s statement) []string {
+	t.Helper()
+	rows, err := o.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.query, s.args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.query)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 // everything calls every method of the store with messages for each of its branches.
@@ -60,7 +70,7 @@ func everything(t *testing.T, o *outboxDB) {
 	t.Helper()
 	var msgs []outbox.Message
 	for i := range 40 {
-		msgs = append(msgs, outbox.Message{Topic: "t", Key: fmt.Sprint(i % 4), Payload: []byte("x")})
+		msgs = append(msgs, outbox.Message{Topic: "t", Key: strconv.Itoa(i % 4), Payload: []byte("x")})
 	}
 	o.write(t, append(msgs, outbox.Message{Topic: "t", NotBefore: time.Now().Add(-time.Second)}, outbox.Message{Topic: "t", Lane: 3})...)
 	held := o.lease(t, "a", 9)

@@ -60,10 +60,40 @@ func TestOutboxSchemaIsWhatMigrateRuns(t *testing.T) {
 		if err := o.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
+		// Names are the same in whatever case, and so are the Seqs.
+		same := openOutbox(t, d, path, outboxsql.Config{Prefix: "BOX", Shards: 3})
+		same.write(t, outbox.Message{Topic: "t", NotBefore: time.Now().Add(-time.Hour)}, outbox.Message{Topic: "t"})
+		if due := same.due(t, same.lease(t, "a")); len(due) != 1 || due[0].Seq != 3 {
+			t.Errorf("due: %v", due)
+		}
 		// Two outboxes in one database have nothing to do with each other.
 		other := openOutbox(t, d, path, outboxsql.Config{})
 		if held := other.lease(t, "a"); len(held) != 8 || len(other.fetch(t, held)) != 0 {
 			t.Error(held)
+		}
+	})
+}
+
+func TestOutboxInAnAttachedFile(t *testing.T) {
+	onSQLite(t, func(t *testing.T, d sqliteDriver) {
+		db, path := d.file(t)
+		db.SetMaxOpenConns(1)
+		exec(t, db, "ATTACH ? AS side", path+"-side")
+		o := &outboxDB{db: db}
+		c := outboxsql.Config{Prefix: "side.box", Shards: 2}
+		var err error
+		if o.Store, err = outboxsql.New(db, outboxsql.SQLite, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if o.writer, err = outboxsql.NewWriter(outboxsql.SQLite, c); err != nil {
+			t.Fatal(err)
+		}
+		everything(t, o)
+		if n := count(t, db, "SELECT COUNT(*) FROM main.sqlite_master"); n != 0 {
+			t.Errorf("%d objects are in the main file", n)
 		}
 	})
 }

@@ -28,7 +28,19 @@ type statement struct {
 // tapped opens path through a tap.
 func (d sqliteDriver) tapped(tb testing.TB, path string) (*sql.DB, *tap) {
 	tb.Helper()
-	t := &tap{driver: d.at(tb, path).Driver(), dsn: dsn(path, []string{"_txlock=immediate"})}
+	return d.tappedWith(tb, path, "_txlock=immediate")
+}
+
+// deferred opens path so that transactions do not take the right to write from the start.
+func (d sqliteDriver) deferred(tb testing.TB, path string) *sql.DB {
+	tb.Helper()
+	db, _ := d.tappedWith(tb, path)
+	return db
+}
+
+func (d sqliteDriver) tappedWith(tb testing.TB, path string, options ...string) (*sql.DB, *tap) {
+	tb.Helper()
+	t := &tap{driver: d.at(tb, path).Driver(), dsn: dsn(path, options)}
 	db := sql.OpenDB(t)
 	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {

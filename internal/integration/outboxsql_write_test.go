@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func TestOutboxManyMessagesTakeFewStatements(t *testing.T) {
 		o.db = db
 		var msgs []outbox.Message
 		for i := range 450 {
-			m := outbox.Message{Topic: "t", Key: "k", Payload: []byte(fmt.Sprint(i))}
+			m := outbox.Message{Topic: "t", Key: "k", Payload: []byte(strconv.Itoa(i))}
 			if i%3 == 2 {
 				m.NotBefore = time.Now().Add(-time.Minute)
 			}
@@ -282,7 +283,6 @@ func TestOutboxWriteRefusals(t *testing.T) {
 func TestOutboxWriterSaysThatABusyDatabaseTookNothing(t *testing.T) {
 	onSQLite(t, func(t *testing.T, d sqliteDriver) {
 		o := openOutbox(t, d, "", outboxsql.Config{})
-		other := d.at(t, o.path, "_txlock=deferred", "_pragma=busy_timeout(1)")
 		tx, err := o.db.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -291,7 +291,7 @@ func TestOutboxWriterSaysThatABusyDatabaseTookNothing(t *testing.T) {
 		if err := o.writer.Write(t.Context(), tx, outbox.Message{Topic: "t"}); err != nil {
 			t.Fatal(err)
 		}
-		late, err := beginDeferred(t.Context(), other)
+		late, err := beginDeferred(t.Context(), d.deferred(t, o.path))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,8 +6,11 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"example.com/once/monitoring/domain"
 )
@@ -47,6 +50,7 @@ type Config struct {
 const (
 	defaultBacklog = 120
 	defaultTimeout = 10 * time.Second
+	maxSinkName    = 200 // bytes
 )
 
 // ErrConfig is matched by every error that [New] returns.
@@ -110,6 +114,13 @@ func (c *Config) validateSinks(bad func(string, ...any) error) error {
 	for i, s := range c.Sinks {
 		if s.Name == "" || names[s.Name] {
 			return bad("Sinks[%d]: Name %q is empty or used twice", i, s.Name)
+		}
+		// It becomes the topic of messages, and a unit of work that cannot write one never commits.
+		switch {
+		case len(s.Name) > maxSinkName:
+			return bad("Sinks[%d]: Name is longer than %d bytes", i, maxSinkName)
+		case !utf8.ValidString(s.Name) || strings.ContainsFunc(s.Name, unicode.IsControl):
+			return bad("Sinks[%d]: Name %q holds a control character or is not valid UTF-8", i, s.Name)
 		}
 		if other, ok := lanes[s.Lane]; ok {
 			return bad("Sinks[%d] %q: lane %d is that of %q; sinks in one lane would hold each other up", i, s.Name, s.Lane, other)

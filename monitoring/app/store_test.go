@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestRateOverReplicas(t *testing.T) {
 		rule.Condition = condition(t, `rate(errors_total[10s]) > 1`)
 		var replicas []*app.Monitor
 		for i, uow := range fresh(2) {
-			replicas = append(replicas, newMonitor(t, uow, app.Config{Replica: fmt.Sprint(i), Rules: []*domain.Rule{rule}}))
+			replicas = append(replicas, newMonitor(t, uow, app.Config{Replica: strconv.Itoa(i), Rules: []*domain.Rule{rule}}))
 		}
 		counter := func(second int, value float64) app.Snapshot {
 			return app.Snapshot{Slot: slot(second), Samples: []domain.Sample{
@@ -202,7 +203,7 @@ func TestReplicasRace(t *testing.T) {
 		var total app.Stats
 		var wg sync.WaitGroup
 		for i, uow := range fresh(replicas) {
-			m := newMonitor(t, uow, app.Config{Replica: fmt.Sprint(i), Rules: rules})
+			m := newMonitor(t, uow, app.Config{Replica: strconv.Itoa(i), Rules: rules})
 			wg.Go(func() {
 				for second := range slots {
 					for _, r := range rules {
@@ -263,4 +264,41 @@ func TestCommittedIsCalledForEveryoneWhoLearnsOfMessages(t *testing.T) {
 			t.Errorf("woken %v; want each replica once, since either relay may hold the message's shard", woken)
 		}
 	})
+}
+
+// TestRecordOfAnEvaluation: it holds what replays the evaluation, and no more.
+func TestRecordOfAnEvaluation(t *testing.T) {
+	repo, rule := newRepository(), downRule(t, "Errors")
+	rule.Condition = condition(t, `rate(errors_total[10s]) > 1`)
+	m := newMonitor(t, repo, app.Config{Rules: []*domain.Rule{rule}})
+	for second := 1; second <= 3; second++ {
+		s := down(slot(second)) // of which the rule reads nothing
+		s.Samples = append(s.Samples, domain.Sample{Labels: domain.LabelsOf(domain.MetricName, "errors_total"), Value: float64(10 * second), At: slot(second)})
+		s.Unknown = []domain.Labels{domain.LabelsOf("instance", "x")}
+		evaluated(t, m, rule, s)
+	}
+	e := repo.evaluation(rule.ID, slot(3))
+	if len(e.Input.Samples) != 1 || e.Input.Samples[0].Value != 30 || len(e.Input.History) != 0 || len(e.Input.Unknown) != 1 || !e.Input.Slot.Equal(slot(3)) {
+		t.Errorf("input %+v; want the one sample that the rule reads, and no history, which is in the records before", e.Input)
+	}
+	if e.RuleID != rule.ID || e.Revision != rule.Revision() || e.Replica != "a" || e.Alerts != 1 || e.Failure != "" || e.At.IsZero() || e.Missed.Count != 0 {
+		t.Errorf("%+v", e)
+	}
+	// Replayed from the records, it comes to the same.
+	var state domain.State
+	for second := 1; second <= 3; second++ {
+		r := repo.evaluation(rule.ID, slot(second))
+		in := r.Input
+		for earlier := 1; earlier < second; earlier++ {
+			in.History = append(in.History, repo.evaluation(rule.ID, slot(earlier)).Input.Samples...)
+		}
+		next, transitions, err := domain.Evaluate(rule, in, state)
+		if err != nil || fmt.Sprint(transitions) != fmt.Sprint(r.Transitions) {
+			t.Errorf("slot %d: %v, %v; it was %v", second, transitions, err, r.Transitions)
+		}
+		state = next
+	}
+	if fmt.Sprint(state) != fmt.Sprint(repo.kept.states[rule.ID]) {
+		t.Errorf("replayed %v, it is %v", state, repo.kept.states[rule.ID])
+	}
 }

@@ -60,8 +60,8 @@ type RuleView struct {
 
 // AlertView is an alert on the page.
 type AlertView struct {
-	RuleID string `json:"rule_id"`
 	domain.Alert
+	RuleID string `json:"rule_id"`
 }
 
 // Ref returns the alert's name.

@@ -134,7 +134,13 @@ func (l Labels) String() string {
 }
 
 // MarshalJSON writes the set as an object with sorted names.
-func (l Labels) MarshalJSON() ([]byte, error) { return json.Marshal(l.Map()) }
+func (l Labels) MarshalJSON() ([]byte, error) {
+	data, err := json.Marshal(l.Map())
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	return data, nil
+}
 
 // UnmarshalJSON reads an object of strings.
 func (l *Labels) UnmarshalJSON(data []byte) error {

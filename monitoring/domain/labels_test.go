@@ -39,7 +39,7 @@ func TestLabels(t *testing.T) {
 		t.Error("the map that Map returns is the set's own")
 	}
 	a, b := domain.LabelsOf("a", "1"), domain.LabelsOf("a", "1", "b", "1")
-	if a.Compare(b) >= 0 || b.Compare(a) <= 0 || a.Compare(a) != 0 || a.Compare(domain.LabelsOf("a", "2")) >= 0 {
+	if a.Compare(b) >= 0 || b.Compare(a) <= 0 || a.Compare(domain.LabelsOf("a", "1")) != 0 || a.Compare(domain.LabelsOf("a", "2")) >= 0 {
 		t.Error("Compare")
 	}
 }

@@ -136,7 +136,7 @@ func scanString(s string, pos int) (token, int) {
 			return token{tokBad, "the string has an escape or a line break that is not valid", pos}, len(s)
 		}
 		if r < 0x80 || !multibyte {
-			b.WriteByte(byte(r))
+			b.WriteByte(byte(r)) //nolint:gosec // one byte: ASCII, or written as \xff
 		} else {
 			b.WriteRune(r)
 		}

@@ -42,8 +42,8 @@ func (e *ParseError) Is(target error) bool { return target == ErrExpression }
 // ParseCondition reads an expression in a subset of PromQL:
 //
 //	condition = operand { comparison number } | number comparison operand
-//	operand   = selector | "absent(" selector ")" | "rate(" selector "[" duration "])" | "(" condition ")"
 //	selector  = name [ "{" matchers "}" ] | "{" matchers "}"
+//	operand   = selector | "absent(" selector ")" | "rate(" selector "[" duration "])" | "(" condition ")"
 //	matcher   = label ( "=" | "!=" | "=~" | "!~" ) string
 //	comparison = ">" | ">=" | "<" | "<=" | "==" | "!="
 //

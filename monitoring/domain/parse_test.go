@@ -102,7 +102,7 @@ func TestParseConditionRefuses(t *testing.T) {
 		{"up < down", 1, 6, `found "down" where a number is wanted; two series cannot be compared with each other`},
 		{"up > bool 1", 1, 6, `modifier "bool" is not supported`},
 		{"up =", 1, 4, `found "=" where the end of the expression is wanted`},
-		{"up up", 1, 4, `found "up" where the end of the expression is wanted`},
+		{"up down", 1, 4, `found "down" where the end of the expression is wanted`},
 		{"up + 1 > 2", 1, 4, `operator "+" is not supported`},
 		{"up / down", 1, 4, `operator "/" is not supported`},
 		{"up and down", 1, 4, `operator "and" is not supported; write two rules`},

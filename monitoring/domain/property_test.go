@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func (w *world) pick(of ...string) string { return of[w.IntN(len(of))] }
 func (w *world) input(second int, history []domain.Sample) domain.Input {
 	in := domain.Input{Slot: time.Unix(int64(second), 0).UTC(), History: history}
 	for i := range 4 {
-		target := domain.LabelsOf("i", fmt.Sprint(i))
+		target := domain.LabelsOf("i", strconv.Itoa(i))
 		switch w.IntN(5) {
 		case 0:
 			in.Unknown = append(in.Unknown, target)
@@ -255,7 +256,7 @@ type point struct {
 func phaseOf(r *domain.Rule, h []point) domain.Phase {
 	span := func(a, b point) time.Duration { return time.Duration(b.second-a.second) * time.Second }
 	resolved := false
-	for start := len(h) - 1; start >= 0; start-- {
+	for start := range slices.Backward(h) {
 		// Is there a stretch that begins here and is long enough to fire?
 		end := start
 		for end < len(h) && h[end].holds && span(h[start], h[end]) < r.For {

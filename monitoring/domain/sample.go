@@ -22,7 +22,11 @@ type sampleJSON struct {
 
 // MarshalJSON writes the value as a string, because JSON numbers have no NaN and no infinities.
 func (s Sample) MarshalJSON() ([]byte, error) {
-	return json.Marshal(sampleJSON{s.Labels, FormatValue(s.Value), s.At.UTC()})
+	data, err := json.Marshal(sampleJSON{s.Labels, FormatValue(s.Value), s.At.UTC()})
+	if err != nil {
+		return nil, fmt.Errorf("sample: %w", err)
+	}
+	return data, nil
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.

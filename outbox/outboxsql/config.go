@@ -12,7 +12,8 @@ const maxShards = 128
 // be given the same.
 type Config struct {
 	// Prefix begins the tables' names, with a schema before a dot if need be. "" =
-	// [DefaultPrefix].
+	// [DefaultPrefix]. The tables belong where the effects are that messages tell of: SQLite
+	// commits to attached files one after the other.
 	Prefix string
 	// Shards is how many shards a lane has, and so how many relays can share its work. It
 	// is recorded when the tables are made and must then stay as it is: whoever says

@@ -54,6 +54,7 @@ type engine struct {
 	delay  list   // delayed messages ← (ordinal, shard, id, topic, key, due, headers, payload)…, shards a lane
 	draw   string // takes the Seqs that delay used ← how many
 
+	pulse      string // → a number that a commit with messages changes
 	lanes      string // → lanes that have messages
 	found      list   // makes shards that are new ← (shard, lane)…
 	held       string // → every shard: number, lane, owner, epoch, until
@@ -87,7 +88,7 @@ type engine struct {
 	stats   string // → hot, parked, dead, age of the oldest hot one, of the oldest parked one ← count limit, thrice
 	dead    string // → a dead letter ← {filter}, limit
 	matches string // → shard, seq, key ← {filter}, limit
-	redrive list   // ← seq…
+	redrive list   // makes them followers of their keys; wake comes after it ← seq…
 	skip    list   // ← seq…
 
 	settings func(relaxed bool) []setting // what Check looks at
@@ -133,7 +134,7 @@ func (e engine) expand(n names) engine {
 		e.schema[i] = fill(s)
 	}
 	for _, s := range []*string{
-		&e.lock, &e.clock, &e.meta, &e.draw, &e.lanes, &e.held, &e.seats, &e.vacate, &e.stand, &e.leave,
+		&e.lock, &e.clock, &e.meta, &e.draw, &e.pulse, &e.lanes, &e.held, &e.seats, &e.vacate, &e.stand, &e.leave,
 		&e.renew, &e.unskip, &e.releaseAll, &e.fetch, &e.fence, &e.heads, &e.stats, &e.dead, &e.matches,
 	} {
 		*s = fill(*s)

@@ -11,7 +11,7 @@ func (e *unchangedError) Unwrap() error     { return e.err }
 func (e *unchangedError) SafeToRetry() bool { return true }
 
 // failed wraps an engine's error with what was being done.
-func (e *engine) failed(doing string, err error) error {
+func (e engine) failed(doing string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -44,10 +44,11 @@ func decodeHeaders(b []byte) ([]outbox.Header, error) {
 		for _, s := range [2]*string{&h.Key, &h.Value} {
 			// A varint of a length that is allowed has three bytes at most.
 			n, size := binary.Uvarint([]byte(rest[:min(len(rest), binary.MaxVarintLen32)]))
-			if size <= 0 || n > uint64(len(rest)-size) {
+			if size <= 0 || n > outbox.MaxHeaders || int(n) > len(rest)-size {
 				return headers, errors.New("headers: cut off")
 			}
-			*s, rest = rest[size:size+int(n)], rest[size+int(n):]
+			end := size + int(n)
+			*s, rest = rest[size:end], rest[end:]
 		}
 		headers = append(headers, h)
 	}

@@ -3,6 +3,7 @@ package outboxsql
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -48,8 +49,9 @@ func (e engine) parsePrefix(prefix string) (names, error) {
 func (n names) replacements() []string {
 	bare := func(suffix string) string { return `"` + n.prefix + suffix + `"` }
 	pairs := []string{
-		"{hot.name}", n.prefix, "{sequence}", n.schema + "sqlite_sequence",
-		"{shards}", fmt.Sprint(n.shards), "{version}", fmt.Sprint(schemaVersion),
+		// SQLite takes names in whatever case, but writes this one down as it was first given.
+		"{master}", n.schema + "sqlite_master", "{sequence}", n.schema + "sqlite_sequence", "{named}", "name = '" + n.prefix + "' COLLATE NOCASE",
+		"{shards}", strconv.Itoa(n.shards), "{version}", strconv.Itoa(schemaVersion),
 		"{.hot}", bare(""), "{.cold}", bare("_parked"),
 		"{hot.index}", n.schema + bare("_by_shard"),
 	}

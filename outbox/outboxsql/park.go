@@ -3,7 +3,6 @@ package outboxsql
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -108,13 +107,9 @@ func (s *Store) settle(ctx context.Context, tx *sql.Tx, shard int, held bool, it
 }
 
 // holds says whether l is the current lease of its shard, late or not.
-func (s *Store) holds(ctx context.Context, tx *sql.Tx, l outbox.Lease) (bool, error) {
-	var one int
-	err := tx.QueryRowContext(ctx, s.e.fence, l.Shard, l.Epoch).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
+func (s *Store) holds(ctx context.Context, tx *sql.Tx, l outbox.Lease) (held bool, err error) {
+	err = each(ctx, tx, s.e.fence, func(scan func(...any) error) error { return scan(&held) }, l.Shard, l.Epoch)
+	return held, err
 }
 
 // outcomeRow is an outcome as the statements take it: seq, state, attempts, due, died and

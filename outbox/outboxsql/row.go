@@ -1,6 +1,7 @@
 package outboxsql
 
 import (
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -43,7 +44,7 @@ func (r *stored) decode(shards int) (d outbox.Delivery, err error) {
 	if lane := r.shard / shards; lane >= 0 && lane <= 255 {
 		d.Lane = uint8(lane)
 	} else {
-		keep(fmt.Errorf("shard: beyond the last lane"))
+		keep(errors.New("shard: beyond the last lane"))
 	}
 	var e error
 	d.ID, e = uuid.FromBytes(r.id)

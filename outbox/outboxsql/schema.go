@@ -33,7 +33,6 @@ func (s *Store) Migrate(ctx context.Context) error {
 type queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // checkMeta returns an error unless the tables are there, of this version, with as many

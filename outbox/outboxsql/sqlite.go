@@ -9,14 +9,17 @@ import "time"
 // table is empty. So a message becomes visible after all that have a lower Seq.
 func sqlite() engine {
 	const (
-		holds  = `msg_key <> '' AND not_before IS NULL AND state <> 2` // keeps later ones of its key waiting
-		since  = `COALESCE(not_before, created)`
-		values = `) AS v`
+		two      = `(?, ?)`
+		six      = `(?, ?, ?, ?, ?, ?)`
+		values   = `) AS v`
+		since    = `MAX(created, COALESCE(not_before, created))`
+		keyed    = `msg_key <> '' AND not_before IS NULL`
+		orderKey = `CASE WHEN ` + keyed + ` THEN msg_key ELSE '' END`
+		// holds says that a row keeps later ones of its key waiting, in the words of the index.
+		holds = keyed + ` AND state <> 2`
+		// first says that nobody of its key is ahead of c.
+		first = `NOT EXISTS (SELECT 1 FROM {cold} WHERE shard = c.shard AND msg_key = c.msg_key AND c.not_before IS NULL AND seq < c.seq AND ` + holds + `)`
 	)
-	// first says that no row ahead of c, of its key, holds it up.
-	const first = `NOT EXISTS (SELECT 1 FROM {cold} AS e
-	WHERE e.shard = c.shard AND e.msg_key = c.msg_key AND c.not_before IS NULL AND e.seq < c.seq
-	AND e.msg_key <> '' AND e.not_before IS NULL AND e.state <> 2)`
 	return engine{
 		name:   "SQLite",
 		prefix: 48,
@@ -73,8 +76,8 @@ func sqlite() engine {
 	name  TEXT    NOT NULL PRIMARY KEY,
 	value INTEGER NOT NULL
 ) WITHOUT ROWID`,
-			`INSERT INTO {sequence} (name, seq) SELECT '{hot.name}', 0
-WHERE NOT EXISTS (SELECT 1 FROM {sequence} WHERE name = '{hot.name}')`,
+			`INSERT INTO {sequence} (name, seq) SELECT name, 0 FROM {master}
+WHERE type = 'table' AND {named} AND NOT EXISTS (SELECT 1 FROM {sequence} WHERE {named})`,
 			`INSERT INTO {meta} (name, value) VALUES ('shards', {shards}) ON CONFLICT (name) DO NOTHING`,
 			`INSERT INTO {meta} (name, value) VALUES ('version', {version}) ON CONFLICT (name) DO NOTHING`,
 		},
@@ -86,17 +89,18 @@ WHERE NOT EXISTS (SELECT 1 FROM {sequence} WHERE name = '{hot.name}')`,
 
 		insert: list{
 			`INSERT INTO {hot} (shard, msg_id, created, topic, msg_key, headers, payload)
-SELECT column1, column2, {now}, column3, column4, column5, column6 FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, `)
+SELECT column1, column2, {now}, column3, column4, column5, column6 FROM (VALUES `, six, `)
 WHERE (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
 		// The sequence of an AUTOINCREMENT column is a table like any other.
 		delay: list{
-			`INSERT INTO {cold} (seq, shard, state, attempts, due, not_before, msg_id, created, topic, msg_key, headers, payload)
-SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column6, v.column3, {now}, v.column4, v.column5, v.column7, v.column8 FROM (VALUES `,
+			`INSERT INTO {cold} (seq, shard, state, attempts, due, msg_id, created, topic, msg_key, headers, payload, not_before)
+SELECT s.seq + v.column1, v.column2, 0, 0, v.column6, v.column3, {now}, v.column4, v.column5, v.column7, v.column8, v.column6 FROM (VALUES `,
 			`(?, ?, ?, ?, ?, ?, ?, ?)`, values + `, {sequence} AS s
-WHERE s.name = '{hot.name}' AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
+WHERE s.{named} AND (SELECT value FROM {meta} WHERE name = 'shards') = ?`,
 		},
-		draw: `UPDATE {sequence} SET seq = seq + ? WHERE name = '{hot.name}'`,
+		draw:  `UPDATE {sequence} SET seq = seq + ? WHERE {named}`,
+		pulse: `SELECT seq FROM {sequence} WHERE {named}`,
 
 		// From lane to lane by the index, not row by row.
 		lanes: `WITH RECURSIVE
@@ -105,7 +109,7 @@ hot(shard) AS (SELECT MIN(shard) FROM {hot} UNION ALL
 cold(shard) AS (SELECT MIN(shard) FROM {cold} WHERE state = 0 UNION ALL
 	SELECT (SELECT MIN(shard) FROM {cold} WHERE state = 0 AND shard >= (cold.shard / {shards} + 1) * {shards}) FROM cold WHERE cold.shard IS NOT NULL)
 SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {shards} FROM cold WHERE shard IS NOT NULL`,
-		found:  list{`INSERT INTO {shard} (shard, lane) VALUES `, `(?, ?)`, ` ON CONFLICT (shard) DO NOTHING`},
+		found:  list{`INSERT INTO {shard} (shard, lane) VALUES `, two, ` ON CONFLICT (shard) DO NOTHING`},
 		held:   `SELECT shard, lane, COALESCE(owner, ''), epoch, until FROM {shard} ORDER BY shard`,
 		seats:  `SELECT lane, owner FROM {relay} WHERE until > ?`,
 		sit:    list{`INSERT INTO {relay} (lane, owner, until) VALUES `, `(?, ?, ?)`, ` ON CONFLICT (lane, owner) DO UPDATE SET until = excluded.until`},
@@ -116,37 +120,36 @@ SELECT shard / {shards} FROM hot WHERE shard IS NOT NULL UNION SELECT shard / {s
 		take:   list{`UPDATE {shard} SET owner = ?, until = ?, epoch = epoch + 1 WHERE shard IN (`, `?`, `)`},
 		unskip: `UPDATE {shard} SET owner = NULL WHERE owner = ? AND lane = ?`,
 		release: list{
-			`UPDATE {shard} SET owner = NULL WHERE owner = ? AND (shard, epoch) IN (VALUES `, `(?, ?)`, `)`,
+			`UPDATE {shard} SET owner = NULL WHERE owner = ? AND (shard, epoch) IN (VALUES `, two, `)`,
 		},
 		releaseAll: `UPDATE {shard} SET owner = NULL WHERE owner = ?`,
 
-		fetch: `SELECT {message}, NULL, 0, EXISTS (SELECT 1 FROM {cold} AS c
-	WHERE c.shard = m.shard AND c.msg_key = m.msg_key AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2)
+		fetch: `SELECT {message}, NULL, 0, EXISTS (SELECT 1 FROM {cold}
+	WHERE shard = m.shard AND msg_key = m.msg_key AND ` + holds + `)
 FROM {hot} AS m WHERE m.shard = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`,
 		ack: list{
-			`DELETE FROM {hot} WHERE seq IN (SELECT h.seq FROM (VALUES `, `(?, ?)`, values + ` CROSS JOIN {hot} AS h
+			`DELETE FROM {hot} WHERE seq IN (SELECT h.seq FROM (VALUES `, two, values + ` CROSS JOIN {hot} AS h
 	ON h.seq = v.column2 AND h.shard = v.column1)`,
 		},
 		fence: `SELECT 1 FROM {shard} WHERE shard = ? AND epoch = ? AND owner IS NOT NULL`,
 		park: list{
 			`INSERT INTO {cold} (seq, shard, state, attempts, due, died, last_error, msg_id, created, topic, msg_key, headers, payload)
 SELECT m.seq, m.shard, v.column2, v.column3, v.column4, v.column5, v.column6,
-	m.msg_id, m.created, m.topic, m.msg_key, m.headers, m.payload FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, values + ` CROSS JOIN {hot} AS m
+	m.msg_id, m.created, m.topic, m.msg_key, m.headers, m.payload FROM (VALUES `, six, values + ` CROSS JOIN {hot} AS m
 	ON m.seq = v.column1 WHERE m.shard = ?`,
 		},
 		unhot: list{`DELETE FROM {hot} WHERE shard = ? AND seq IN (`, `?`, `)`},
 		lead: list{
-			`UPDATE {cold} AS c SET state = 0 WHERE c.state = 1 AND c.shard = ? AND c.seq IN (`, `?`, `) AND ` + first,
+			`UPDATE {cold} AS c SET state = 0 WHERE state = 1 AND shard = ? AND seq IN (`, `?`, `) AND ` + first,
 		},
 
-		heads: `SELECT c.seq, CASE WHEN c.not_before IS NULL THEN c.msg_key ELSE '' END, COALESCE(LENGTH(c.payload), 0) FROM {cold} AS c
-WHERE c.shard = ? AND c.state = 0 AND c.due <= {now} AND ` + first + `
-ORDER BY c.due LIMIT ?`,
+		heads: `SELECT seq, ` + orderKey + `, COALESCE(LENGTH(payload), 0) FROM {cold} AS c
+WHERE shard = ? AND state = 0 AND due <= {now} AND ` + first + `
+ORDER BY due LIMIT ?`,
 		followers: list{
-			`SELECT v.column1, f.seq, COALESCE(LENGTH(f.payload), 0), f.state <= 1 AND f.due <= {now} FROM (VALUES `, `(?, ?)`, values + `
-CROSS JOIN {cold} AS f ON f.seq IN (SELECT c.seq FROM {cold} AS c
-	WHERE c.shard = ? AND c.msg_key = v.column1 AND c.seq > v.column2 AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2
-	ORDER BY c.seq LIMIT ?)
+			`SELECT v.column1, f.seq, COALESCE(LENGTH(f.payload), 0), f.state <= 1 AND f.due <= {now} FROM (VALUES `, two, values + `
+CROSS JOIN {cold} AS f ON f.seq IN (SELECT seq FROM {cold}
+	WHERE shard = ? AND msg_key = v.column1 AND seq > v.column2 AND ` + holds + ` ORDER BY seq LIMIT ?)
 ORDER BY v.column1, f.seq`,
 		},
 		parked: list{
@@ -159,13 +162,13 @@ ORDER BY v.column1, f.seq`,
 		remove: list{`DELETE FROM {cold} WHERE shard = ? AND state <= 1 AND seq IN (`, `?`, `)`},
 		settle: list{
 			`UPDATE {cold} AS c SET state = v.column2, attempts = v.column3, due = v.column4, died = v.column5,
-	last_error = COALESCE(v.column6, c.last_error) FROM (VALUES `, `(?, ?, ?, ?, ?, ?)`, values + `
+	last_error = COALESCE(v.column6, c.last_error) FROM (VALUES `, six, values + `
 WHERE c.seq = v.column1 AND c.shard = ? AND c.state <= 1`,
 		},
 		wake: list{
-			`UPDATE {cold} SET state = 0 WHERE state = 1 AND seq IN (SELECT (SELECT MIN(c.seq) FROM {cold} AS c
-	WHERE c.shard = k.column1 AND c.msg_key = k.column2 AND c.msg_key <> '' AND c.not_before IS NULL AND c.state <> 2) FROM (VALUES `,
-			`(?, ?)`, `) AS k)`,
+			`UPDATE {cold} SET state = 0 WHERE state = 1 AND seq IN (SELECT (SELECT MIN(seq) FROM {cold}
+	WHERE shard = k.column1 AND msg_key = k.column2 AND ` + holds + `) FROM (VALUES `,
+			two, `) AS k)`,
 		},
 
 		stats: `SELECT
@@ -176,10 +179,11 @@ WHERE c.seq = v.column1 AND c.shard = ? AND c.state <= 1`,
 	{now} - (SELECT ` + since + ` FROM {cold} WHERE state < 2 ORDER BY ` + since + ` LIMIT 1)`,
 		dead: `SELECT {message}, m.not_before, m.attempts, m.state = 3, m.last_error, m.died FROM {cold} AS m
 WHERE m.state >= 2{filter} ORDER BY m.shard, m.seq LIMIT ?`,
-		matches: `SELECT m.shard, m.seq, CASE WHEN m.not_before IS NULL THEN m.msg_key ELSE '' END FROM {cold} AS m
+		matches: `SELECT m.shard, m.seq, ` + orderKey + ` FROM {cold} AS m
 WHERE m.state >= 2{filter} ORDER BY m.shard, m.seq LIMIT ?`,
 		redrive: list{
-			`UPDATE {cold} SET state = 0, attempts = 0, due = {now}, died = NULL WHERE state >= 2 AND seq IN (`, `?`, `)`,
+			`UPDATE {cold} SET state = CASE WHEN ` + keyed + ` THEN 1 ELSE 0 END, attempts = 0, due = {now}, died = NULL
+WHERE state >= 2 AND seq IN (`, `?`, `)`,
 		},
 		skip: list{`DELETE FROM {cold} WHERE state >= 2 AND seq IN (`, `?`, `)`},
 

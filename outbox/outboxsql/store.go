@@ -63,9 +63,8 @@ func (s *Store) inTx(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 }
 
 // now reads the clock.
-func (s *Store) now(ctx context.Context, q queryer) (int64, error) {
-	var now int64
-	err := q.QueryRowContext(ctx, s.e.clock).Scan(&now)
+func (s *Store) now(ctx context.Context, q queryer) (now int64, err error) {
+	err = each(ctx, q, s.e.clock, func(scan func(...any) error) error { return scan(&now) })
 	return now, err
 }
 
@@ -89,7 +88,7 @@ func each(ctx context.Context, q queryer, query string, f func(scan func(...any)
 			return err
 		}
 	}
-	return rows.Err()
+	return rows.Err() //nolint:wrapcheck // callers say what they were doing
 }
 
 var errEnough = errors.New("enough")

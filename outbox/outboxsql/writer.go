@@ -160,7 +160,8 @@ func (w *Writer) exec(ctx context.Context, ex Execer, n int, statement string, a
 		return w.e.failed("write", err)
 	}
 	if changed != int64(n) {
-		return fmt.Errorf("outboxsql: the tables were not made for %d shards a lane: Config.Shards must be what table %s says", w.names.shards, w.names.table("_meta"))
+		return fmt.Errorf("outboxsql: the tables were not made for %d shards a lane: Config.Shards must be what table %s says",
+			w.names.shards, w.names.table("_meta"))
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type Memory struct {
 	// Shards is how many shards a lane has; 0 = 8. Set it before first use.
 	Shards int
 	// Forgetful makes Fetch not know which Seqs are settled, as on databases that cannot
-	// tell: a relay then has to read the shards again from the start every so often.
+	// tell: a relay then has to read the shards from the start every time.
 	Forgetful bool
 
 	mu       sync.Mutex
@@ -81,8 +81,7 @@ var ErrTxDone = errors.New("outboxtest: transaction has ended")
 func (m *Memory) Write(ctx context.Context, messages ...outbox.Message) error {
 	tx := m.Begin()
 	if err := tx.Write(ctx, messages...); err != nil {
-		tx.Rollback()
-		return err
+		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
 }
@@ -153,12 +152,14 @@ func (tx *MemoryTx) Commit() error {
 	return nil
 }
 
-// Rollback forgets the transaction's messages. After Commit it does nothing.
-func (tx *MemoryTx) Rollback() {
+// Rollback forgets the transaction's messages. After Commit it does nothing. The error is
+// always nil.
+func (tx *MemoryTx) Rollback() error {
 	tx.m.mu.Lock()
 	defer tx.m.mu.Unlock()
 	tx.done = true
 	delete(tx.m.open, tx)
+	return nil
 }
 
 // Listen calls wake after each commit.

@@ -6,9 +6,7 @@ package model
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -37,8 +35,11 @@ type Store struct {
 // state is what a transaction copies.
 type state struct {
 	records map[idem.Key]record
-	deleted map[idem.Key]record // for one defect
 	fence   int64
+	writes  int64 // so far
+
+	deleted   map[idem.Key]record // for one defect
+	remembers bool                // for another
 }
 
 type phase uint8
@@ -66,6 +67,7 @@ type record struct {
 func New(d Defect) *Store {
 	s := &Store{Defect: d, lock: make(chan struct{}, 1), state: state{records: map[idem.Key]record{}}}
 	s.state.fence = time.Now().UnixMicro()
+	s.state.remembers = d == NeverForgets
 	return s
 }
 
@@ -89,10 +91,21 @@ func (s *Store) step(ctx context.Context, do func(*state) error) error {
 // find returns the record of k unless its retention is over.
 func (st *state) find(k idem.Key) (record, bool) {
 	r, ok := st.records[k]
-	if !ok || !r.kept.After(time.Now()) {
+	if !ok || !r.kept.After(time.Now()) && !st.remembers {
 		return record{}, false
 	}
 	return r, true
+}
+
+// put and drop are all that changes records.
+func (st *state) put(k idem.Key, r record) {
+	st.records[k] = r
+	st.writes++
+}
+
+func (st *state) drop(k idem.Key) {
+	delete(st.records, k)
+	st.writes++
 }
 
 func (st *state) nextFence() int64 {
@@ -101,55 +114,97 @@ func (st *state) nextFence() int64 {
 }
 
 func (st *state) claim(c idem.Claim, d Defect) idem.Record {
-	now := time.Now()
+	c = st.distort(c, d)
+	if r, ok := st.find(c.Key); ok {
+		return st.claimKnown(r, c, d)
+	}
+	if old, had := st.records[c.Key]; d == BindsForEver && had && old.bars(c) {
+		return old.seen(idem.Mismatch, nil)
+	}
+	r := record{
+		lease:       idem.Lease{Key: c.Key, Token: c.Token, Fence: st.nextFence(), Attempt: 1},
+		fingerprint: slices.Clone(c.Fingerprint),
+		created:     time.Now(),
+	}
+	if d == FenceRestarts {
+		r.lease.Fence = 1
+	}
+	if d == AttemptsFromZero {
+		r.lease.Attempt = 0
+	}
+	return st.grant(r, c, d)
+}
+
+// distort is what defective stores take a claim for.
+func (st *state) distort(c idem.Claim, d Defect) idem.Claim {
 	c.Key = mangle(c.Key, d)
 	switch d {
 	case EndsLeasesEarly:
 		c.Lease /= 2
 	case EndsLeasesLate:
 		c.Lease *= 2
+	case CountsSeconds:
+		c.Lease = (c.Lease + time.Second - 1).Truncate(time.Second)
+	case MatchesPrefixes:
+		c.Key = st.prefixOf(c.Key)
+	default:
 	}
-	r, ok := st.find(c.Key)
-	if !ok {
-		r = record{
-			lease:       idem.Lease{Key: c.Key, Token: c.Token, Fence: st.nextFence(), Attempt: 1},
-			fingerprint: slices.Clone(c.Fingerprint),
-			created:     now,
-		}
-		if d == FenceRestarts {
-			r.lease.Fence = 1
-		}
-		return st.grant(r, c, d)
-	}
-	bound := r.fingerprint != nil && c.Fingerprint != nil
-	if r.phase == released && d == RebindsAfterRelease {
-		bound = false
+	return c
+}
+
+// claimKnown claims a key of which there is a record.
+func (st *state) claimKnown(r record, c idem.Claim, d Defect) idem.Record {
+	over := !r.leased.After(time.Now())
+	if d == RebindsAfterRelease && r.phase == released || d == RebindsAtTakeover && r.phase == running && over {
 		r.fingerprint = slices.Clone(c.Fingerprint)
 	}
 	own := r.lease.Token == c.Token && d != ForgetsToken
-	over := !r.leased.After(now)
 	switch {
-	case bound && !bytes.Equal(r.fingerprint, c.Fingerprint) && d != IgnoresFingerprint:
-		if d == MismatchReveals {
-			return r.seen(idem.Mismatch, r.result)
-		}
-		return r.seen(idem.Mismatch, nil)
+	case r.bars(c) && d != IgnoresFingerprint, d == NilMismatches && (r.fingerprint == nil) != (c.Fingerprint == nil):
+		return r.mismatch(d)
 	case r.phase == done:
-		return r.seen(idem.Done, r.result)
-	case r.phase == held && d != HoldIsRelease:
+		return st.replay(r, d)
+	case r.phase == held && d != HoldIsRelease && (d != HoldYields || !own):
 		return r.seen(idem.Abandoned, nil)
 	case own && r.phase == running:
 		if d == RepeatCounts {
 			r.lease.Attempt++
 		}
 		return st.grant(r, c, d)
-	case r.phase == running && !over && d != LeaseIgnored:
+	case r.phase == released && !over && d == ReleaseKeepsLease:
+		return r.seen(idem.InFlight, nil)
+	case r.phase == running && !over && d != LeaseIgnored, r.phase == running && d == NeverTakesOver:
+		if d == BindsLosers && r.fingerprint == nil {
+			r.fingerprint = slices.Clone(c.Fingerprint)
+			st.put(c.Key, r)
+		}
 		return r.seen(idem.InFlight, nil)
 	case r.phase == running && over && c.NoTakeover && d != TakesOverAlways:
 		return r.seen(idem.Abandoned, nil)
-	case r.phase == running && d == NeverTakesOver:
-		return r.seen(idem.InFlight, nil)
+	default:
+		return st.handOver(r, c, d)
 	}
+}
+
+func (r record) mismatch(d Defect) idem.Record {
+	if d == MismatchReveals {
+		return r.seen(idem.Mismatch, r.result)
+	}
+	return r.seen(idem.Mismatch, nil)
+}
+
+func (st *state) replay(r record, d Defect) idem.Record {
+	if d == DoneHidesToken {
+		r.lease.Token = uuid.UUID{}
+	}
+	if d == ReplayWrites {
+		st.put(r.lease.Key, r)
+	}
+	return r.seen(idem.Done, r.result)
+}
+
+// handOver makes c's claimer the holder.
+func (st *state) handOver(r record, c idem.Claim, d Defect) idem.Record {
 	r.phase = running
 	r.lease.Token = c.Token
 	r.lease.Attempt++
@@ -160,6 +215,21 @@ func (st *state) claim(c idem.Claim, d Defect) idem.Record {
 		r.progress = idem.Progress{}
 	}
 	return st.grant(r, c, d)
+}
+
+// bars says whether c is for another request than the record is bound to.
+func (r record) bars(c idem.Claim) bool {
+	return r.fingerprint != nil && c.Fingerprint != nil && !bytes.Equal(r.fingerprint, c.Fingerprint)
+}
+
+// prefixOf returns a key that k begins with, if there is one.
+func (st *state) prefixOf(k idem.Key) idem.Key {
+	for known := range st.records {
+		if strings.HasPrefix(string(k), string(known)) {
+			return known
+		}
+	}
+	return k
 }
 
 // mangle is what stores do to keys that they should take as bytes.
@@ -174,6 +244,7 @@ func mangle(k idem.Key, d Defect) idem.Key {
 		s = s[:min(len(s), 191)]
 	case CutsAtNUL:
 		s, _, _ = strings.Cut(s, "\x00")
+	default:
 	}
 	return idem.Key(s)
 }
@@ -184,14 +255,21 @@ func (st *state) grant(r record, c idem.Claim, d Defect) idem.Record {
 	if r.fingerprint == nil {
 		r.fingerprint = slices.Clone(c.Fingerprint)
 	}
-	r.leased = now.Add(c.Lease)
+	if r.lease.Token != c.Token || d != RepeatKeepsLease || r.leased.IsZero() {
+		r.leased = now.Add(c.Lease)
+	}
 	if end := now.Add(max(c.Keep, c.Lease)); end.After(r.kept) {
 		r.kept = end
 	}
-	if d == KeepCutsLease {
+	switch d {
+	case KeepCutsLease:
 		r.kept = now.Add(c.Keep)
+	case Overflows:
+		r.leased = time.Unix(0, now.UnixNano()+int64(c.Lease))
+		r.kept = time.Unix(0, now.UnixNano()+int64(c.Keep))
+	default:
 	}
-	st.records[c.Key] = r
+	st.put(c.Key, r)
 	return r.seen(idem.Acquired, nil)
 }
 
@@ -209,6 +287,7 @@ func (r record) seen(s idem.State, result []byte) idem.Record {
 		out.Left = r.leased.Sub(now)
 	case idem.Done:
 		out.Left = r.kept.Sub(now)
+	default:
 	}
 	return out
 }
@@ -244,176 +323,6 @@ func (r record) owner(l idem.Lease, d Defect) bool {
 	}
 }
 
-func (st *state) renew(l idem.Lease, d time.Duration, p *idem.Progress, defect Defect) error {
-	r, ok := st.find(l.Key)
-	switch {
-	case !ok, !r.owner(l, defect) && defect != RenewsForAnyone, r.phase != running && defect != RenewRevives:
-		return idem.ErrLeaseLost
-	case defect == RefusesLateRenewal && !r.leased.After(time.Now()):
-		return idem.ErrLeaseLost
-	}
-	if p != nil && (p.Seq >= r.progress.Seq || defect == ProgressUnordered) {
-		r.progress = idem.Progress{Seq: p.Seq, Data: slices.Clone(p.Data)}
-	}
-	if p == nil && defect == RenewClearsProgress {
-		r.progress = idem.Progress{}
-	}
-	r.phase = running
-	if defect != RenewDoesNothing {
-		r.leased = time.Now().Add(d)
-	}
-	if r.leased.After(r.kept) {
-		r.kept = r.leased
-	}
-	st.records[l.Key] = r
-	return nil
-}
-
-func (st *state) complete(l idem.Lease, result []byte, keep time.Duration, d Defect) (idem.Record, error) {
-	l.Key = mangle(l.Key, d)
-	r, ok := st.find(l.Key)
-	if !ok && d == DeleteKeepsHolder {
-		r, ok = st.deleted[l.Key]
-	}
-	if !ok && d == CompleteResurrects {
-		r, ok = record{lease: l, created: time.Now(), leased: time.Now()}, true
-	}
-	owner := ok && r.owner(l, d)
-	switch {
-	case !ok:
-		return idem.Record{}, idem.ErrLeaseLost
-	case owner && r.phase == done && d == RepeatedCompleteFails:
-		return idem.Record{}, idem.ErrLeaseLost
-	case owner && r.phase == done && d != CompleteOverwrites:
-		return r.seen(idem.Done, r.result), nil
-	case d == CompleteUnfenced:
-	case d == RefusesLateComplete && !r.leased.After(time.Now()):
-		return r.seen(r.inspected(), nil), idem.ErrLeaseLost
-	case !owner, r.phase == released, r.phase == held:
-		if r.phase == done {
-			return r.seen(idem.Done, r.result), idem.ErrLeaseLost
-		}
-		return r.seen(r.inspected(), nil), idem.ErrLeaseLost
-	}
-	r.phase = done
-	r.result = slices.Clone(result)
-	switch {
-	case d == NilIsEmpty && result == nil:
-		r.result = []byte{}
-	case d == CutsResults:
-		r.result = r.result[:min(len(r.result), 64<<10)]
-	case d == SharesResults:
-		r.result = result
-	}
-	r.progress = idem.Progress{}
-	r.kept = time.Now().Add(keep)
-	if d == KeepIgnored {
-		r.kept = r.leased
-	}
-	st.records[l.Key] = r
-	return r.seen(idem.Done, r.result), nil
-}
-
-func (st *state) release(l idem.Lease, disp idem.Disposition, d Defect) error {
-	r, ok := st.find(l.Key)
-	if !ok {
-		if disp == idem.DispositionForget {
-			return nil
-		}
-		return idem.ErrLeaseLost
-	}
-	owner := r.owner(l, d) || d == ReleasesForAnyone
-	switch {
-	case !owner, r.phase == done && d != ReleaseUndoesDone:
-		return idem.ErrLeaseLost
-	case r.phase == released, r.phase == held:
-		return nil
-	}
-	switch disp {
-	case idem.DispositionRetry:
-		r.phase = released
-	case idem.DispositionHold:
-		r.phase = held
-	case idem.DispositionForget:
-		delete(st.records, l.Key)
-		return nil
-	default:
-		return errors.New("model: unknown disposition")
-	}
-	st.records[l.Key] = r
-	return nil
-}
-
-// sweep removes at most limit ended records.
-func (st *state) sweep(limit int, d Defect) int {
-	n := 0
-	for k, r := range st.records {
-		ended := !r.kept.After(time.Now())
-		if d == SweepsLeases {
-			ended = ended || r.phase == running && !r.leased.After(time.Now())
-		}
-		if ended && (n < limit || d == SweepUnbounded) {
-			delete(st.records, k)
-			n++
-		}
-	}
-	return n
-}
-
-func (st *state) list(q idem.Query, d Defect) []idem.Record {
-	if q.Limit <= 0 {
-		q.Limit = 100
-	}
-	var out []idem.Record
-	for k := range st.records {
-		r, ok := st.find(k)
-		if d == ListShowsEnded {
-			r, ok = st.records[k], true
-		}
-		if ok && k > q.After && (q.State == 0 || q.State == r.inspected()) {
-			out = append(out, r.seen(r.inspected(), nil))
-		}
-	}
-	slices.SortFunc(out, func(a, b idem.Record) int { return cmp.Compare(a.Lease.Key, b.Lease.Key) })
-	if d == ListSkips && q.After != "" && len(out) > 0 {
-		out = out[1:]
-	}
-	return out[:min(len(out), q.Limit)]
-}
-
-func (st *state) remove(k idem.Key) {
-	if r, ok := st.records[k]; ok {
-		st.deleted = map[idem.Key]record{k: r}
-	}
-	delete(st.records, k)
-}
-
-func (st *state) resolve(k idem.Key, result []byte, keep time.Duration, d Defect) (idem.Record, error) {
-	r, ok := st.find(k)
-	if !ok {
-		return idem.Record{}, nil
-	}
-	switch r.inspected() {
-	case idem.Done:
-		return r.seen(idem.Done, r.result), nil
-	case idem.InFlight:
-		if d == ResolveInFlight {
-			break
-		}
-		return r.seen(idem.InFlight, nil), &idem.InFlightError{RetryAfter: time.Until(r.leased)}
-	}
-	r.phase = done
-	if d != ResolveKeepsToken {
-		r.lease.Token = uuid.UUID{}
-		r.lease.Fence = st.nextFence()
-	}
-	r.result = slices.Clone(result)
-	r.progress = idem.Progress{}
-	r.kept = time.Now().Add(keep)
-	st.records[k] = r
-	return r.seen(idem.Done, r.result), nil
-}
-
 func (st *state) clone() state {
-	return state{records: maps.Clone(st.records), fence: st.fence}
+	return state{records: maps.Clone(st.records), fence: st.fence, writes: st.writes, remembers: st.remembers}
 }

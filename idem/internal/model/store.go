@@ -30,16 +30,26 @@ func (s *Store) claimInTwoSteps(ctx context.Context, c idem.Claim) (rec idem.Rec
 	if err := s.step(ctx, func(st *state) error { read = st.clone(); return nil }); err != nil {
 		return rec, err
 	}
-	time.Sleep(time.Microsecond) // let others read
+	meanwhile(ctx) // others read
 	rec = read.claim(c, None)
 	err = s.step(ctx, func(st *state) error {
 		if rec.State == idem.Acquired {
-			st.records[c.Key] = read.records[c.Key]
+			st.put(c.Key, read.records[c.Key])
 			st.fence = max(st.fence, read.fence)
 		}
 		return nil
 	})
 	return rec, err
+}
+
+// meanwhile lets others act.
+func meanwhile(ctx context.Context) {
+	t := time.NewTimer(time.Microsecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Renew implements idem.Store.
@@ -58,8 +68,24 @@ func (s *Store) Complete(ctx context.Context, l idem.Lease, result []byte, keep 
 	case large:
 		return rec, idem.ErrTooLarge
 	}
+	if s.Defect == CompletesInTwoSteps {
+		return s.completeInTwoSteps(ctx, l, result, keep)
+	}
 	err = s.step(ctx, func(st *state) (err error) { rec, err = st.complete(l, result, keep, s.Defect); return err })
 	return rec, err
+}
+
+// completeInTwoSteps is what a store does that checks the holder first and writes later.
+func (s *Store) completeInTwoSteps(ctx context.Context, l idem.Lease, result []byte, keep time.Duration) (rec idem.Record, err error) {
+	var read state
+	if err := s.step(ctx, func(st *state) error { read = st.clone(); return nil }); err != nil {
+		return rec, err
+	}
+	meanwhile(ctx) // others write
+	if rec, err = read.complete(l, result, keep, None); err != nil {
+		return rec, err
+	}
+	return rec, s.step(ctx, func(st *state) error { st.put(l.Key, read.records[l.Key]); return nil })
 }
 
 // Release implements idem.Store.
@@ -67,18 +93,53 @@ func (s *Store) Release(ctx context.Context, l idem.Lease, d idem.Disposition) e
 	return s.step(ctx, func(st *state) error { return st.release(l, d, s.Defect) })
 }
 
+// Writes counts what has been written so far.
+func (s *Store) Writes(ctx context.Context) (n int64, err error) {
+	err = s.step(ctx, func(st *state) error { n = st.writes; return nil })
+	return n, err
+}
+
 // Sweep implements idem.Sweeper.
 func (s *Store) Sweep(ctx context.Context, limit int) (n int, err error) {
+	if s.Defect == SweepsInTwoSteps {
+		return s.sweepInTwoSteps(ctx, limit)
+	}
 	err = s.step(ctx, func(st *state) error { n = st.sweep(limit, s.Defect); return nil })
 	return n, err
+}
+
+// sweepInTwoSteps is what a store does that looks for ended keys and deletes them later.
+func (s *Store) sweepInTwoSteps(ctx context.Context, limit int) (n int, err error) {
+	var before, after state
+	if err := s.step(ctx, func(st *state) error { before = st.clone(); return nil }); err != nil {
+		return 0, err
+	}
+	after = before.clone()
+	n = after.sweep(limit, None)
+	meanwhile(ctx) // others write
+	return n, s.step(ctx, func(st *state) error {
+		for k := range before.records {
+			if _, stays := after.records[k]; !stays {
+				st.drop(k)
+			}
+		}
+		return nil
+	})
 }
 
 // Get implements idem.Inspector.
 func (s *Store) Get(ctx context.Context, k idem.Key) (rec idem.Record, err error) {
 	err = s.step(ctx, func(st *state) error {
-		if r, ok := st.find(k); ok {
+		r, ok := st.find(k)
+		if s.Defect == GetShowsEnded {
+			r, ok = st.records[k]
+		}
+		if ok {
 			rec = r.seen(r.inspected(), r.result)
 			rec.Progress = r.progress
+		}
+		if s.Defect == GetHidesExpiry && rec.State == idem.Expired {
+			rec.State = idem.InFlight
 		}
 		return nil
 	})
@@ -100,101 +161,4 @@ func (s *Store) Delete(ctx context.Context, k idem.Key) error {
 func (s *Store) Resolve(ctx context.Context, k idem.Key, result []byte, keep time.Duration) (rec idem.Record, err error) {
 	err = s.step(ctx, func(st *state) (err error) { rec, err = st.resolve(k, result, keep, s.Defect); return err })
 	return rec, err
-}
-
-// Tx is a transaction: a copy of the store that replaces it at commit. It holds the store's
-// lock, so transactions come one after the other, and calls outside it wait.
-type Tx struct {
-	state  state
-	defect Defect
-	over   bool
-}
-
-// InTx implements idem.TxStore.
-func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
-	return s.step(ctx, func(st *state) error {
-		tx := &Tx{state: st.clone(), defect: s.Defect}
-		defer func() { tx.over = true }()
-		err := fn(tx)
-		switch {
-		case err != nil && s.Defect == CommitsFailures:
-			*st = tx.state
-			return err
-		case err != nil:
-			return err
-		case s.OnCommit == nil:
-			*st = tx.state
-			return nil
-		}
-		apply, err := s.OnCommit()
-		if apply {
-			*st = tx.state
-		}
-		return err
-	})
-}
-
-// With implements idem.TxStore.
-func (s *Store) With(tx *Tx) idem.Store {
-	if s.Defect == WithLeavesTx {
-		// The state of the store itself, which the transaction's lock protects.
-		return inTx{&Tx{state: s.state, defect: s.Defect}}
-	}
-	return inTx{tx}
-}
-
-// inTx is the store inside a transaction.
-type inTx struct{ tx *Tx }
-
-func (s inTx) state(ctx context.Context) (*state, error) {
-	if s.tx.over {
-		return nil, context.Canceled
-	}
-	return &s.tx.state, ctx.Err()
-}
-
-func (s inTx) Claim(ctx context.Context, c idem.Claim) (idem.Record, error) {
-	st, err := s.state(ctx)
-	if err != nil {
-		return idem.Record{}, err
-	}
-	return st.claim(c, s.tx.defect), nil
-}
-
-func (s inTx) Renew(ctx context.Context, l idem.Lease, d time.Duration, p *idem.Progress) error {
-	st, err := s.state(ctx)
-	if err != nil {
-		return err
-	}
-	return st.renew(l, d, p, s.tx.defect)
-}
-
-func (s inTx) Complete(ctx context.Context, l idem.Lease, result []byte, keep time.Duration) (idem.Record, error) {
-	st, err := s.state(ctx)
-	if err != nil {
-		return idem.Record{}, err
-	}
-	return st.complete(l, result, keep, s.tx.defect)
-}
-
-func (s inTx) Release(ctx context.Context, l idem.Lease, d idem.Disposition) error {
-	st, err := s.state(ctx)
-	if err != nil {
-		return err
-	}
-	return st.release(l, d, s.tx.defect)
-}
-
-// Savepoint implements idem.Savepointer.
-func (s inTx) Savepoint(ctx context.Context, fn func(context.Context) error) error {
-	before := s.tx.state.clone()
-	kept := false
-	defer func() {
-		if !kept && s.tx.defect != SavepointKeeps {
-			s.tx.state = before
-		}
-	}()
-	err := fn(ctx)
-	kept = err == nil
-	return err
 }

@@ -20,13 +20,13 @@ type chaosFlags struct {
 }
 
 type demoCmd struct {
-	Duration time.Duration `help:"How long things are made to fail." default:"30s"`
 	chaosFlags
+	Duration time.Duration `help:"How long things are made to fail." default:"30s"`
 }
 
 type chaosCmd struct {
-	Kills int `help:"How many times a replica is killed." default:"50"`
 	chaosFlags
+	Kills int `help:"How many times a replica is killed." default:"50"`
 }
 
 func (c *demoCmd) Run(ctx context.Context, s streams) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 
 	"example.com/once/monitoring/cmd/internal/service"
 	"example.com/once/monitoring/infra/configfile"
@@ -72,16 +71,7 @@ type versionCmd struct{}
 
 // Run prints the version that the program was built from.
 func (versionCmd) Run(s streams) error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				version += " " + setting.Value
-			}
-		}
-	}
-	_, err := fmt.Fprintln(s.out, "monitor", version)
+	_, err := fmt.Fprintln(s.out, "monitor", service.Version())
 	if err != nil {
 		return fmt.Errorf("print the version: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -17,9 +18,13 @@ import (
 // Config is a configuration as it was written, with its defaults filled in and its paths
 // made relative to the working directory.
 type Config struct {
-	File     string
-	Replica  string
-	Listen   string
+	File    string
+	Replica string
+	Listen  string
+
+	// ExternalURL is where people find the page, without a slash at the end; "" = where it listens.
+	ExternalURL string
+
 	Database string
 	Interval time.Duration
 	CatchUp  bool
@@ -130,18 +135,20 @@ type file struct {
 
 func (f *file) config(n *yaml.Node) Config {
 	fields := f.Fields(n, "the configuration",
-		"replica", "listen", "database", "interval", "missed", "keep", "rules", "targets", "sinks", "delivery")
+		"replica", "listen", "external_url", "database", "interval", "missed", "keep", "rules", "targets", "sinks", "delivery")
 	if fields == nil {
 		return Config{}
 	}
 	c := Config{
-		File:     f.Name,
-		Replica:  f.Text(fields["replica"]),
-		Listen:   f.listen(fields["listen"]),
+		File:        f.Name,
+		Replica:     f.Text(fields["replica"]),
+		Listen:      f.listen(fields["listen"]),
+		ExternalURL: f.externalURL(fields["external_url"]),
+
 		Database: f.database(n, fields["database"]),
 		Interval: f.interval(fields["interval"]),
 		CatchUp:  f.missed(fields["missed"]),
-		Keep:     f.positive(fields["keep"], 0, time.Minute),
+		Keep:     f.positive(fields["keep"], 0, domain.MaxWindow),
 		Rules:    f.rules(n, fields["rules"]),
 		Delivery: f.delivery(fields["delivery"]),
 	}
@@ -157,6 +164,13 @@ func (f *file) config(n *yaml.Node) Config {
 	}
 	c.Sinks = f.sinks(fields["sinks"])
 	return c
+}
+
+func (f *file) externalURL(d yamldoc.Field) string {
+	if !d.Given() {
+		return ""
+	}
+	return strings.TrimSuffix(f.url(d), "/")
 }
 
 func (f *file) database(n *yaml.Node, d yamldoc.Field) string {

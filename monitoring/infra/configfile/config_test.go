@@ -49,6 +49,7 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	c, dir, err := parse(t, `
 replica: a
 listen: :9000
+external_url: https://monitor.example/
 database: /var/lib/monitor.db
 interval: 15s
 missed: catch-up
@@ -81,7 +82,7 @@ delivery: {attempts: 3, first_wait: 1s, last_wait: 1m, probe: 1s, lease: 2s, dra
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Replica != "a" || c.Listen != ":9000" || c.Database != "/var/lib/monitor.db" || c.Interval != 15*time.Second || !c.CatchUp || c.Keep != 48*time.Hour ||
+	if c.Replica != "a" || c.Listen != ":9000" || c.ExternalURL != "https://monitor.example" || c.Database != "/var/lib/monitor.db" || c.Interval != 15*time.Second || !c.CatchUp || c.Keep != 48*time.Hour ||
 		!slices.Equal(c.Rules, []string{filepath.Join(dir, "monitor.yml"), filepath.Join(dir, "rules.yml")}[1:]) {
 		t.Errorf("head: %+v", c)
 	}

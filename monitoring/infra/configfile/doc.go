@@ -2,6 +2,7 @@
 //
 //	replica: a                      # names this replica in records; default: the host's name
 //	listen: 127.0.0.1:9465          # page, API and metrics; this is the default
+//	external_url: https://monitor.example  # where people find the page; default: where it listens
 //	database: monitor.db            # SQLite file, shared by the replicas; required
 //	interval: 15s                   # of rule groups that do not say; default 1m
 //	missed: skip                    # slots missed in an outage: skip (default) or catch-up

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,7 +119,7 @@ func (t tx) Record(_ context.Context, e app.Evaluation) error {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	const kept = 10_000
-	inputs := append(t.m.inputs[e.RuleID], e.Input.Samples...)
+	inputs := slices.Concat(t.m.inputs[e.RuleID], e.Input.Samples)
 	t.m.inputs[e.RuleID] = inputs[max(len(inputs)-kept, 0):]
 	return nil
 }

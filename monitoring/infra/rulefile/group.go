@@ -119,8 +119,14 @@ func (p *file) expression(n *yaml.Node, err error) *Error {
 	e.Reason = "expr: " + pe.Reason + "; allowed is " + domain.Allowed
 	switch {
 	case n.Style&yaml.LiteralStyle != 0 && n.Line < len(p.Lines):
-		// The text begins in the line after the "|", indented as its first line is.
+		// The text begins in the line after the "|", indented as its first line that is not empty.
 		first := p.Lines[n.Line]
+		for _, line := range p.Lines[n.Line:] {
+			if strings.TrimSpace(line) != "" {
+				first = line
+				break
+			}
+		}
 		e.Line = n.Line + pe.Line
 		e.Column = len(first) - len(strings.TrimLeft(first, " ")) + pe.Column
 	case n.Style&yaml.FoldedStyle != 0 || pe.Line > 1 || strings.Contains(n.Value, "\n"):

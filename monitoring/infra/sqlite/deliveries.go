@@ -57,7 +57,7 @@ func (d *DB) deliveries(ctx context.Context, tx *sql.Tx, rest string, args ...an
 			return err //nolint:wrapcheck // wrapped by the method that was called
 		}
 		if v.To, err = domain.ParsePhase(to); err != nil {
-			return err //nolint:wrapcheck // see above
+			return err
 		}
 		v.MessageID = app.FormatMessageID([16]byte(id))
 		v.Slot = decodeTime(slot)
@@ -86,7 +86,7 @@ func (d *DB) deliveries(ctx context.Context, tx *sql.Tx, rest string, args ...an
 		out[i].Attempts = append(out[i].Attempts, v)
 		return nil
 	}, `SELECT message_id, number, replica, at, result, error, wait, seconds FROM
-	(SELECT *, ROW_NUMBER() OVER (PARTITION BY message_id ORDER BY id DESC) AS back FROM attempt
+	(SELECT id, message_id, number, replica, at, result, error, wait, seconds, ROW_NUMBER() OVER (PARTITION BY message_id ORDER BY id DESC) AS back FROM attempt
 		WHERE message_id IN (SELECT unhex(value) FROM json_each(?)))
 WHERE back <= ? ORDER BY id`, string(list), attemptsShown)
 	if err != nil {

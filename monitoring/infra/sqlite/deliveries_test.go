@@ -230,7 +230,7 @@ func TestAttemptsAreShown(t *testing.T) {
 
 func TestAttemptsAreBounded(t *testing.T) {
 	c := newCourier(t)
-	exec(t, c.d, `INSERT INTO attempt (message_id, sink, number, replica, at, result)
+	execute(t, c.d, `INSERT INTO attempt (message_id, sink, number, replica, at, result)
 WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < ?) SELECT ?, 'pager', n, 'a', 0, 'failed' FROM i`, attemptsKept+50, c.id[:])
 	c.n = 5000
 	c.begin()

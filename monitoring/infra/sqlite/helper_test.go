@@ -91,7 +91,7 @@ func count(tb testing.TB, d *DB, query string, args ...any) int {
 	return n
 }
 
-func exec(tb testing.TB, d *DB, statement string, args ...any) {
+func execute(tb testing.TB, d *DB, statement string, args ...any) {
 	tb.Helper()
 	if _, err := d.write.ExecContext(context.WithoutCancel(tb.Context()), statement, args...); err != nil {
 		tb.Fatal(err)

@@ -128,7 +128,7 @@ func patiently(ctx context.Context, d time.Duration, step func(context.Context) 
 	if e, ok := errors.AsType[*retry.Error](err); ok && len(e.Errs) > 0 && ctx.Err() == nil {
 		return e.Errs[len(e.Errs)-1]
 	}
-	return err //nolint:wrapcheck // explained by the caller
+	return err
 }
 
 // explain turns SQLite's terse errors into a sentence.

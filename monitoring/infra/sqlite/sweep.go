@@ -71,8 +71,8 @@ func (d *DB) sweepTable(ctx context.Context, table string, before int64) error {
 			if err != nil || old == 0 {
 				return err //nolint:wrapcheck // wrapped by the caller
 			}
-			_, err = tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE n IN (SELECT n FROM `+window+` WHERE slot < ?)`+free,
-				after, sweepBatch, before)
+			remove := `DELETE FROM ` + table + ` WHERE n IN (SELECT n FROM ` + window + ` WHERE slot < ?)` + free //nolint:gosec // names of our own
+			_, err = tx.ExecContext(ctx, remove, after, sweepBatch, before)
 			return err //nolint:wrapcheck // wrapped by the caller
 		})
 		if err != nil || old == 0 {

@@ -137,10 +137,10 @@ func scanEvent(rows *sql.Rows, e *app.EventView) (int64, error) {
 	e.Slot, e.ActiveAt = decodeTime(slot), decodeTime(activeAt)
 	e.Key = e.RuleID + " " + e.Slot.Format(time.RFC3339Nano)
 	if e.From, err = domain.ParsePhase(from); err != nil {
-		return 0, err //nolint:wrapcheck // see above
+		return 0, err
 	}
 	if e.To, err = domain.ParsePhase(to); err != nil {
-		return 0, err //nolint:wrapcheck // see above
+		return 0, err
 	}
 	if err := json.Unmarshal(labels, &e.Labels); err != nil {
 		return 0, err //nolint:wrapcheck // see above

@@ -16,7 +16,7 @@ const ruleFile = `groups:
         for: 500ms
         labels: {severity: page}
         annotations:
-          summary: "{{ $value }} of the requests to release {{ $labels.release }} fail"
+          summary: "{{ $value | humanizePercentage }} of the requests to release {{ $labels.release }} fail"
 `
 
 const monitorFile = `replica: %s
@@ -39,6 +39,7 @@ func (r *run) configure(shop, receiver string) error {
 	if err := os.WriteFile(filepath.Join(r.dir, "rules.yml"), []byte(ruleFile), 0o600); err != nil {
 		return fmt.Errorf("write the rules: %w", err)
 	}
+	fmt.Fprintf(r.c.Out, "what fails when is drawn with --seed=%d\n", r.c.Seed)
 	r.database = filepath.Join(r.dir, "monitor.db")
 	for _, name := range []string{"a", "b"} {
 		page, err := freeAddress()

@@ -79,11 +79,10 @@ func (r *receiver) observe(_ context.Context, e httpmw.IdempotencyEvent) {
 type fault uint8
 
 const (
-	none    fault = iota
-	refuse        // fails before anything is done
-	cut           // does its work, then the answer is lost
-	dawdle        // does its work after the sender has given up
-	faultsN = 3
+	none   fault = iota
+	refuse       // fails before anything is done
+	cut          // does its work, then the answer is lost
+	dawdle       // does its work after the sender has given up
 )
 
 func (r *receiver) begin() fault {
@@ -95,7 +94,7 @@ func (r *receiver) begin() fault {
 		return none
 	}
 	r.failed++
-	return fault(1 + r.random.IntN(faultsN))
+	return []fault{refuse, cut, dawdle}[r.random.IntN(3)]
 }
 
 func (r *receiver) end() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 )
@@ -20,6 +21,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.run("database", s.db.Run)
 	if s.relay != nil {
 		g.run("relay", s.relay.Run)
+	}
+	if s.refresher != nil {
+		g.run("alertmanager", s.refresher.Run)
 	}
 	g.run("page", s.serve)
 	err := g.wait()
@@ -51,7 +55,7 @@ func (s *Service) serve(ctx context.Context) error {
 func (s *Service) close() error {
 	var errs []error
 	if s.listener != nil {
-		if err := s.listener.Close(); err != nil && !errors.Is(err, http.ErrServerClosed) && s.server == nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) { // the server may have closed it
 			errs = append(errs, err)
 		}
 	}

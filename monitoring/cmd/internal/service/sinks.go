@@ -6,9 +6,10 @@ import (
 	"log/slog"
 
 	"example.com/once/monitoring/app"
+	"example.com/once/monitoring/infra/alertmanager"
 	"example.com/once/monitoring/infra/configfile"
+	"example.com/once/monitoring/infra/webhook"
 	"example.com/once/outbox"
-	"example.com/once/outbox/outboxhttp"
 	"example.com/once/retry"
 )
 
@@ -16,6 +17,7 @@ import (
 type sinks struct {
 	app       []app.Sink
 	publisher outbox.Publisher
+	instances []*alertmanager.Publisher
 }
 
 // newSinks makes the publishers, each in a lane of its own, so that one that is down holds
@@ -25,22 +27,28 @@ func newSinks(c configfile.Config, page func(app.AlertRef) string) (sinks, error
 	var errs []error
 	byTopic := make(map[string]outbox.Publisher)
 	for i, sink := range c.Sinks {
-		var err error
-		var p outbox.Publisher
-		switch sink.Kind {
-		case configfile.Alertmanager:
-		default:
-			p, err = outboxhttp.New(outboxhttp.Config{URL: sink.URL, Secrets: sink.Secrets, Header: sink.Header, Timeout: sink.Timeout, AllowPrivate: true})
-		}
+		p, err := s.publisherOf(sink, page)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: sink %q: %w", c.File, sink.Name, err))
 			continue
 		}
 		byTopic[sink.Name] = p
-		s.app = append(s.app, app.Sink{Name: sink.Name, Lane: uint8(i)}) //nolint:gosec // the configuration has at most 255
+		s.app = append(s.app, app.Sink{Name: sink.Name, Lane: uint8(i)}) // the configuration has at most 255
 	}
 	s.publisher = outbox.Route(byTopic, nil)
 	return s, errors.Join(errs...)
+}
+
+func (s *sinks) publisherOf(sink configfile.Sink, page func(app.AlertRef) string) (outbox.Publisher, error) {
+	if sink.Kind == configfile.Webhook {
+		return webhook.New(webhook.Config{URL: sink.URL, Secrets: sink.Secrets, Header: sink.Header, Timeout: sink.Timeout})
+	}
+	p, err := alertmanager.New(alertmanager.Config{URL: sink.URL, Timeout: sink.Timeout, Refresh: sink.Refresh, Page: page})
+	if err != nil {
+		return nil, err
+	}
+	s.instances = append(s.instances, p)
+	return p, nil
 }
 
 // relayConfig is the relay's configuration, with zero fields where the relay has a default.
