@@ -29,8 +29,8 @@
 //	no answer            a failed attempt
 //
 // Retry-After is honoured, up to a day. A date in it is read against the answer's own date. Errors are
-// [*StatusError] where there was an answer, with its beginning; neither they nor any other error
-// show a secret, a header of the configuration, or more of the URL than its host.
+// [*StatusError] where there was an answer, with its beginning. No error shows a secret, a credential
+// from Config.Header, or more of the URL than its host.
 //
 // # Where requests go
 //
