@@ -336,7 +336,9 @@ func TestUnavailable(t *testing.T) {
 // No connection within the time is an outage; no connection because the relay stops is nothing.
 func TestNoConnectionInTime(t *testing.T) {
 	for want, end := range map[error]func(context.Context) (context.Context, context.CancelFunc){
-		outbox.ErrUnavailable: func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, time.Second) },
+		outbox.ErrUnavailable: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
 		outbox.ErrNotSent: func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Second, cancel)
@@ -345,9 +347,11 @@ func TestNoConnectionInTime(t *testing.T) {
 	} {
 		t.Run(want.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				dialing := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					<-ctx.Done()
-					return nil, ctx.Err()
+				over := make(chan struct{}) // a transport dials on, whoever waits for it
+				defer close(over)
+				dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+					<-over
+					return nil, errors.New("no connection")
 				}}
 				ctx, cancel := end(t.Context())
 				defer cancel()
