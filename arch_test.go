@@ -44,6 +44,7 @@ func arrows() map[string][]string {
 		"outbox/outboxsql":      {"outbox"},
 		"outbox/outboxhttp":     {"outbox", "retry"},
 		"httpmw":                {"idem", "retry"},
+		"httpmw/httpmwtest":     nil,
 		"internal/docscheck":    nil,
 		"internal/testservices": nil,
 	}

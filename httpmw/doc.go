@@ -84,4 +84,6 @@
 // only if asked to, since a key is a claim that the server honours it: net/http, for one, repeats
 // requests with a key by itself. [Attempts] on the server's side tells handlers which attempt they serve,
 // so that retries do not multiply from service to service.
+//
+// Package httpmwtest checks any running service, from outside, against the draft.
 package httpmw

@@ -2,8 +2,12 @@ package httpmw_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"example.com/once/httpmw"
 	"example.com/once/retry"
@@ -103,4 +107,34 @@ func TestOneBudgetAHostByDefault(t *testing.T) {
 	if n := get("http://b.test/"); n != 3 {
 		t.Errorf("b.test pays for a.test: %d attempts", n)
 	}
+}
+
+// Whatever became of the calls: nothing goes on after them.
+func TestTransportLeavesNoGoroutines(t *testing.T) {
+	p := newPeer(t, status(503, strings.Repeat("x", 10_000)), hangUp, status(200, "ok"), status(404, ""), status(429, "", "Retry-After", "0"))
+	before := runtime.NumGoroutine()
+	for _, tr := range []*httpmw.Transport{
+		{Policy: atOnce()},
+		{Policy: &retry.Policy{Backoff: retry.Constant(0), AttemptTimeout: time.Minute}},
+		{Policy: atOnce(), Hedge: time.Millisecond},
+	} {
+		base := &http.Transport{}
+		tr.Base = base
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodGet, http.MethodPut} {
+			body := ""
+			if method != http.MethodGet {
+				body = "x"
+			}
+			r := request(t, method, p.URL, body)
+			if body != "" {
+				r.Body, r.GetBody = io.NopCloser(strings.NewReader(body)), nil
+			}
+			if resp, err := tr.RoundTrip(r); err == nil {
+				_ = resp.Body.Close()
+			}
+		}
+		base.CloseIdleConnections()
+	}
+	p.CloseClientConnections()
+	waitFor(t, func() bool { return runtime.NumGoroutine() <= before })
 }

@@ -71,5 +71,6 @@
 //
 // A Guard is made once and shared: it is safe for concurrent use, calls of one Guard wake each
 // other, and it costs no goroutine but while leases are being renewed. A new key costs one
-// trip to the store to claim and one to complete; a replay costs one and writes nothing.
+// trip to the store to claim and one to complete; a replay costs one and writes nothing, or
+// none at all while [Config.Cache] remembers the outcome.
 package idem

@@ -99,7 +99,9 @@ func (b *block) run(ctx context.Context, rounds int, p *pacer) []Result {
 	begin := time.Now()
 	slice := p.slice(begin)
 	for i := range lanes {
-		lanes[i].note(ctx, lanes[i].warmUp(ctx, slice))
+		if ctx.Err() == nil {
+			lanes[i].note(ctx, lanes[i].warmUp(ctx, slice))
+		}
 	}
 	p.spent(warmUpTurn*float64(len(lanes)), slice, time.Since(begin))
 	for n := range rounds {
@@ -155,9 +157,6 @@ func (l *lane) note(ctx context.Context, err error) {
 
 // warmUp fills caches and finds out how often the clock can be read.
 func (l *lane) warmUp(ctx context.Context, slice time.Duration) error {
-	if ctx.Err() != nil {
-		return nil
-	}
 	if l.op.Loop != nil {
 		_, err := loop(l.op, leastSlice)
 		return err

@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -94,7 +95,9 @@ func TestRunPairsRounds(t *testing.T) {
 			op := sleeper(name, bare, d)
 			op.Open = func(context.Context, int) (*measure.Job, error) {
 				return &measure.Job{Call: func(context.Context, int) error {
-					time.Sleep(d * (1 + time.Since(start)/time.Second)) // twice as slow after a second, and so on
+					for range 1 + int(time.Since(start)/time.Second) { // twice as slow after a second, and so on
+						time.Sleep(d)
+					}
 					return nil
 				}}, nil
 			}
@@ -312,7 +315,7 @@ func TestTheTimeIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ops []measure.Op
 		for i := range 10 {
-			op := sleeper(fmt.Sprint(i), "", time.Millisecond)
+			op := sleeper(strconv.Itoa(i), "", time.Millisecond)
 			open := op.Open
 			op.Open = func(ctx context.Context, callers int) (*measure.Job, error) {
 				time.Sleep(time.Second) // opening counts

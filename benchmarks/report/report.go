@@ -10,6 +10,8 @@ import (
 
 // Report is a run and the circumstances that its figures depend on.
 type Report struct {
+	measure.Outcome
+
 	Machine Machine
 	Started time.Time
 	Took    time.Duration
@@ -18,8 +20,6 @@ type Report struct {
 	Skipped []Skipped
 	// Stopped says why the run ended early; "" = it did not.
 	Stopped string
-
-	measure.Outcome
 }
 
 // Skipped is a backend that could not run.

@@ -19,13 +19,13 @@ const (
 
 // Store compares a store, alone and behind a Guard, with the same work by hand.
 func Store(b backend.Backend, dir string) measure.Group {
-	job := func(make func(context.Context, *backend.Store, []seat) (*measure.Job, error)) func(context.Context, int) (*measure.Job, error) {
+	job := func(open func(context.Context, *backend.Store, []seat) (*measure.Job, error)) func(context.Context, int) (*measure.Job, error) {
 		return func(ctx context.Context, callers int) (*measure.Job, error) {
 			s, err := place(ctx, b, dir)
 			if err != nil {
 				return nil, err
 			}
-			j, err := make(ctx, s, seats(callers))
+			j, err := open(ctx, s, seats(callers))
 			if err != nil {
 				return nil, errors.Join(err, s.Close())
 			}

@@ -46,7 +46,32 @@ func (t *tree) check() []string {
 			t.checkTargets(s, complain)
 		}
 	}
+	problems = append(problems, t.checkDecisions()...)
 	slices.Sort(problems)
+	return problems
+}
+
+// decision is the path of a decision record, with its number.
+var decision = regexp.MustCompile(`^docs/adr/0*(\d+)-[a-z0-9-]+\.md$`)
+
+// checkDecisions wants each decision record to have a number of its own, in its name and in its
+// title.
+func (t *tree) checkDecisions() (problems []string) {
+	seen := map[string]string{}
+	for _, p := range t.pages {
+		m := decision.FindStringSubmatch(p.path)
+		switch {
+		case path.Dir(p.path) != "docs/adr":
+		case m == nil:
+			problems = append(problems, p.path+": a decision is named by a number and words, as 0001-some-words.md")
+		case seen[m[1]] != "":
+			problems = append(problems, fmt.Sprintf("%s: %s has this number already", p.path, seen[m[1]]))
+		case !strings.HasPrefix(p.title, m[1]+". "):
+			problems = append(problems, fmt.Sprintf("%s: the title is %q, and must begin with %q", p.path, p.title, m[1]+". "))
+		default:
+			seen[m[1]] = p.path
+		}
+	}
 	return problems
 }
 

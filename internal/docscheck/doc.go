@@ -10,5 +10,6 @@
 //     name is linked to;
 //   - a table whose last column is called proof or test names one in each row;
 //   - a name such as idem.Config.Keep, in code type, exists in that package;
+//   - a decision record has a number of its own, in its name and in its title;
 //   - a make target that is named exists.
 package docscheck

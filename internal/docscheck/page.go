@@ -16,7 +16,8 @@ type page struct {
 	words   []span // the rest of the prose, line by line, link targets left out
 	proofs  []span // last cells of tables whose last column is called proof or test
 	anchors []string
-	broken  []int // lines with an end of a link that began on the line before
+	title   string // the first heading
+	broken  []int  // lines with an end of a link that began on the line before
 
 	table []string // last cells of the table that the line is in
 }
@@ -81,6 +82,9 @@ func parsePage(path, text string) page {
 func (p *page) prose(n int, line string, slugs map[string]int) {
 	p.row(n, line)
 	if m := heading.FindStringSubmatch(line); m != nil {
+		if p.title == "" {
+			p.title = m[1]
+		}
 		s := slug(m[1])
 		if again := slugs[s]; again > 0 {
 			p.anchors = append(p.anchors, fmt.Sprintf("%s-%d", s, again))

@@ -128,10 +128,33 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+func TestDecisionsAreNumbered(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"kept":            {files: map[string]string{"docs/adr/0001-x.md": "# 1. X", "docs/adr/0010-y.md": "# 10. Y"}},
+		"number twice":    {files: map[string]string{"docs/adr/0001-x.md": "# 1. X", "docs/adr/0001-y.md": "# 1. Y"}, want: "docs/adr/0001-y.md: docs/adr/0001-x.md has"},
+		"another's title": {files: map[string]string{"docs/adr/0002-x.md": "# 1. X"}, want: `must begin with "2. "`},
+		"no number":       {files: map[string]string{"docs/adr/x.md": "# X"}, want: "is named by a number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree, err := load(checkout(c.files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			problems := tree.check()
+			if c.want == "" && len(problems) > 0 || c.want != "" && (len(problems) != 1 || !strings.Contains(problems[0], c.want)) {
+				t.Errorf("problems = %q, want %q", problems, c.want)
+			}
+		})
+	}
+}
+
 func TestWhichPagesAreChecked(t *testing.T) {
 	const bad = "[x](nowhere.md)"
 	for name, want := range map[string]int{
-		"README.md": 1, "docs/adr/0001-x.md": 1, "idem/notes.md": 0, ".github/x.md": 0, "docs/testdata/x.md": 0,
+		"README.md": 1, "docs/x/y.md": 1, "idem/notes.md": 0, ".github/x.md": 0, "docs/testdata/x.md": 0,
 	} {
 		tree, err := load(checkout(map[string]string{name: bad}))
 		if err != nil {

@@ -275,7 +275,9 @@ func TestWhatVoidsThePromisesIsNamedAtTheStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := relay.Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a relay that is content runs on
+			defer cancel()
+			if err := relay.Run(ctx); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the relay says %v, want %q", err, c.want)
 			}
 		})

@@ -121,17 +121,17 @@ func TestOutboxRelaysWhatWasCommitted(t *testing.T) {
 		o.write(t, outbox.Message{Topic: "t", Key: "k", Payload: []byte("1"), Headers: []outbox.Header{{Key: "a", Value: "b"}}},
 			outbox.Message{Topic: "t", Key: "k", Payload: []byte("2")},
 			outbox.Message{Topic: "t", Key: "k", Payload: []byte("3"), NotBefore: time.Now().Add(100 * time.Millisecond)})
-		var ordered, delayed string // a delayed message is outside of the order of its key
+		var ordered, delayed []byte // a delayed message is outside of the order of its key
 		for range 3 {
 			d := <-got
 			t.Log(d)
 			if d.NotBefore.IsZero() {
-				ordered += string(d.Payload)
+				ordered = append(ordered, d.Payload...)
 			} else {
-				delayed += string(d.Payload)
+				delayed = append(delayed, d.Payload...)
 			}
 		}
-		if ordered != "12" || delayed != "3" {
+		if string(ordered) != "12" || string(delayed) != "3" {
 			t.Errorf("got %s in order and %s delayed, want 12 and 3", ordered, delayed)
 		}
 		cancel()

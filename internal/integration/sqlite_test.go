@@ -3,6 +3,8 @@ package integration_test
 import (
 	"database/sql"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3/driver"
@@ -16,23 +18,23 @@ type sqliteDriver struct {
 }
 
 func ncruces(path string, options ...string) (*sql.DB, error) {
-	return driver.Open(dsn(path, append([]string{"_txlock=immediate"}, options...)))
+	return driver.Open(dsn(path, options))
 }
 
 func modernc(path string, options ...string) (*sql.DB, error) {
-	connector, err := sqlite.NewConnector(dsn(path, append([]string{"_txlock=immediate"}, options...)))
+	connector, err := sqlite.NewConnector(dsn(path, options))
 	if err != nil {
 		return nil, err
 	}
 	return sql.OpenDB(connector), nil
 }
 
+// dsn adds what is advised around the options: of two pragmas the last one counts, of two
+// other parameters the first.
 func dsn(path string, options []string) string {
-	dsn := "file:" + path + "?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"
-	for _, o := range options {
-		dsn += "&" + o
-	}
-	return dsn
+	pragmas := []string{"_pragma=busy_timeout(20000)", "_pragma=journal_mode(wal)", "_pragma=synchronous(full)"}
+	all := slices.Concat(pragmas, options, []string{"_txlock=immediate"})
+	return "file:" + path + "?" + strings.Join(all, "&")
 }
 
 func sqliteDrivers() []sqliteDriver {

@@ -49,11 +49,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	r, err := bench(ctx, o, stdout, stderr)
 	switch {
-	case errors.Is(err, errUsage):
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return exitUsage
 	case err != nil:
 		fmt.Fprintf(stderr, "bench: %v\n", err)
+		if _, usage := errors.AsType[usageError](err); usage {
+			return exitUsage
+		}
 		return exitFailed
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -68,14 +68,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func bench(ctx context.Context, o options, stdout, stderr io.Writer) (r *report.Report, err error) {
 	dir, err := os.MkdirTemp(o.dir, "once-bench")
 	if err != nil {
-		return nil, fmt.Errorf("%w: --dir: %w; choose a directory that can be written to", errUsage, err)
+		return nil, usagef("--dir: %w; choose a directory that can be written to", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	usable, skipped := backend.Usable(ctx, backend.All(), dir)
 	groups := suite.All(usable, dir)
 	ids := measure.IDs(groups, o.callers, o.run.MatchString)
 	if len(ids) == 0 {
-		return nil, fmt.Errorf("%w: --run %q matches nothing; --list shows what there is", errUsage, o.run)
+		return nil, usagef("--run %q matches nothing; --list shows what there is", o.run)
 	}
 	if o.list {
 		for _, id := range ids {
@@ -113,11 +113,11 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (r *report.
 
 // write prints r and, if asked to, leaves its files.
 func write(r *report.Report, o options, stdout, stderr io.Writer) error {
-	print := report.Table
+	results := report.Table
 	if o.json {
-		print = report.JSON
+		results = report.JSON
 	}
-	if err := print(stdout, r); err != nil {
+	if err := results(stdout, r); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	if o.out == "" {

@@ -25,8 +25,10 @@ type options struct {
 	list    bool
 }
 
-// errUsage is matched by errors of the command line.
-var errUsage = errors.New("usage")
+// usageError is an error of the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 const (
 	fullTime    = 60 * time.Second
@@ -57,10 +59,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			fs.PrintDefaults()
 			return o, err
 		}
-		return o, fmt.Errorf("%w: %w; --help lists the flags", errUsage, err)
+		return o, usagef("%w; --help lists the flags", err)
 	}
 	if fs.NArg() > 0 {
-		return o, fmt.Errorf("%w: unexpected argument %q; choose operations with --run", errUsage, fs.Arg(0))
+		return o, usagef("unexpected argument %q; choose operations with --run", fs.Arg(0))
 	}
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -86,20 +88,20 @@ func (o *options) complete(given map[string]bool, quick bool, callers, run strin
 	const mostRounds, mostCallers = 100, 4096
 	switch {
 	case o.time < leastTime:
-		return fmt.Errorf("%w: --time is %v; give at least %v", errUsage, o.time, leastTime)
+		return usagef("--time is %v; give at least %v", o.time, leastTime)
 	case o.rounds < 1 || o.rounds > mostRounds:
-		return fmt.Errorf("%w: --rounds is %d; give 1 to %d", errUsage, o.rounds, mostRounds)
+		return usagef("--rounds is %d; give 1 to %d", o.rounds, mostRounds)
 	}
 	for field := range strings.SplitSeq(callers, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 1 || n > mostCallers {
-			return fmt.Errorf("%w: --callers: %q is not a number from 1 to %d; give a list as in 1,8,64", errUsage, field, mostCallers)
+			return usagef("--callers: %q is not a number from 1 to %d; give a list as in 1,8,64", field, mostCallers)
 		}
 		o.callers = append(o.callers, n)
 	}
 	var err error
 	if o.run, err = regexp.Compile(run); err != nil {
-		return fmt.Errorf("%w: --run: %w", errUsage, err)
+		return usagef("--run: %w", err)
 	}
 	return nil
 }

@@ -56,7 +56,10 @@
     const icon = page.getElementById("icon").getAttribute("href");
     const mine = document.getElementById("icon");
     if (mine.getAttribute("href") !== icon) mine.setAttribute("href", icon);
+    const focused = document.activeElement;
     for (const part of ["header", "main"]) morph(document.querySelector(part), page.querySelector(part));
+    // What has moved has lost the focus.
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({preventScroll: true});
   }
 
   async function tick() {
