@@ -28,9 +28,6 @@ func PublicOnly(_, address string, _ syscall.RawConn) error {
 // public says whether a is a globally reachable unicast address, by IANA's registries of
 // special purpose addresses.
 func public(a netip.Addr) bool {
-	if a.Zone() != "" {
-		return false
-	}
 	a = a.Unmap()
 	special := special6()
 	if a.Is4() {

@@ -54,7 +54,7 @@ func verdict(err error) retry.Verdict { return retry.Classify(err) }
 
 func TestRequest(t *testing.T) {
 	d := message(`{"a":1}`, outbox.Header{Key: "traceparent", Value: "00-1-2-01"}, outbox.Header{Key: "webhook-id", Value: "forged"},
-		outbox.Header{Key: "authorization", Value: "forged"})
+		outbox.Header{Key: "authorization", Value: "forged"}, outbox.Header{Key: "proxy-authorization", Value: "of somebody's request"})
 	verifier, err := outboxhttp.NewVerifier(secret)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +74,9 @@ func TestRequest(t *testing.T) {
 			if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
 				t.Errorf("%s: %q, want %q", name, got, want)
 			}
+		}
+		if v := r.Header.Get("Proxy-Authorization"); v != "" {
+			t.Errorf("a header of the connection was passed on: %q", v)
 		}
 		if r.Method != http.MethodPost || string(body) != `{"a":1}` {
 			t.Errorf("%s %s", r.Method, body)
@@ -209,6 +212,7 @@ func TestRetryAfter(t *testing.T) {
 		{"a date against the answer's own", "Wed, 21 Oct 2015 07:29:30 GMT", date, 90 * time.Second},
 		{"a date that is past", "Wed, 21 Oct 2015 07:27:00 GMT", date, 0},
 		{"too long", "99999999", "", 24 * time.Hour},
+		{"a date too far", "Wed, 28 Oct 2015 07:28:00 GMT", date, 24 * time.Hour},
 		{"beyond numbers", "99999999999999999999999", "", 24 * time.Hour},
 		{"negative", "-1", "", 0},
 		{"nonsense", "soon", "", 0},
@@ -325,6 +329,39 @@ func TestUnavailable(t *testing.T) {
 			if !errors.Is(errs[0], outbox.ErrUnavailable) {
 				t.Error(errs[0])
 			}
+		})
+	}
+}
+
+// No connection within the time is an outage; no connection because the relay stops is nothing.
+func TestNoConnectionInTime(t *testing.T) {
+	for want, end := range map[error]func(context.Context) (context.Context, context.CancelFunc){
+		outbox.ErrUnavailable: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+		outbox.ErrNotSent: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		},
+	} {
+		t.Run(want.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{}) // a transport dials on, whoever waits for it
+				defer close(over)
+				dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+					<-over
+					return nil, errors.New("no connection")
+				}}
+				ctx, cancel := end(t.Context())
+				defer cancel()
+				errs := make([]error, 1)
+				c := outboxhttp.Config{URL: "http://receiver.test", Client: &http.Client{Transport: dialing}, AllowPrivate: true}
+				publisher(t, c).Publish(ctx, batchOf(1), errs)
+				if !errors.Is(errs[0], want) {
+					t.Error(errs[0])
+				}
+			})
 		})
 	}
 }
