@@ -27,7 +27,7 @@ func All(backends []backend.Backend, dir string) []measure.Group {
 		}
 	}
 	groups = append(groups, HTTP(0), HTTP(1024))
-	return append(groups, RetrySuccess(), RetryFailures())
+	return append(groups, RetrySuccess(), RetryFailures(), Client())
 }
 
 // resultSize is how many bytes an operation's result has.
