@@ -457,9 +457,7 @@ func TestDamagedProgressStopsTheSteps(t *testing.T) {
 func TestStepInsideItselfIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(t, &idem.Memory{}, idem.Config{})
-		step := func(ctx context.Context, name string, fn func(context.Context) (int, error)) (int, error) {
-			return idem.Step(ctx, name, fn)
-		}
+		step := idem.Step[int]
 		one := func(context.Context) (int, error) { return 1, nil }
 		for _, name := range []string{"a", "b", "c"} {
 			_, err := idem.DoValue(t.Context(), g, idem.NewKey("nested", name), func(ctx context.Context) (int, error) {
