@@ -17,7 +17,8 @@ func (r *Report) writeLimits(b *bytes.Buffer) {
 	lines := [][]string{{"limit", "at most", "median", "spread", "against", ""}}
 	for i := range verdicts {
 		v := &verdicts[i]
-		lines = append(lines, []string{v.What, atMost(v), amount(v, v.Measured.Median), amount(v, v.Measured.Low) + ".." + amount(v, v.Measured.High), orNone(v.Rival), kept(v)})
+		e := v.Measured
+		lines = append(lines, []string{v.What, atMost(v), amount(v, e.Median), amount(v, e.Low) + ".." + amount(v, e.High), orNone(v.Rival), kept(v)})
 	}
 	b.WriteByte('\n')
 	writeAligned(b, lines, []bool{true, false, false, false, true, true}, nil)

@@ -19,6 +19,8 @@ import (
 const answerSize = 128
 
 const (
+	clientSuite  = "client"
+	loopback     = "loopback"
 	clientGET    = "http.Client-GET"
 	transportGET = "Transport-GET"
 )
@@ -28,7 +30,7 @@ const (
 // server, in the same process: allocations compare by their difference only.
 func Client() measure.Group {
 	return measure.Group{
-		Suite: "client", Backend: "loopback", Durability: "none", Callers: []int{1},
+		Suite: clientSuite, Backend: loopback, Durability: transient, Callers: []int{1},
 		Ops: []measure.Op{
 			{Name: clientGET, Open: openDialog(http.MethodGet, false)},
 			{Name: transportGET, Bare: clientGET, Open: openDialog(http.MethodGet, true)},

@@ -27,16 +27,39 @@ const (
 
 // Limits are the promises that the operations of [All] make.
 func Limits() []Limit {
-	const succeeds, fails = "succeeds", "fails-3-times"
 	return []Limit{
-		{What: "Do with a budget allocates nothing", Unit: Allocs, Most: 0, Suite: "retry", Backend: succeeds, Op: "Do+budget"},
-		{What: "Do with a budget beside the loop by hand", Most: 1.3, Suite: "retry", Backend: succeeds, Op: "Do+budget", Against: []string{handLoop}},
-		{What: "Do with a budget beside every other library", Most: 1, Below: true, Suite: "retry", Backend: succeeds, Op: "Do+budget", Against: rivals()},
-		{What: "Do with a breaker beside gobreaker in the loop by hand", Most: 1.3, Suite: "retry", Backend: succeeds, Op: "Do+breaker", Against: []string{breakerLoop}},
-		{What: "three failures and a success: allocations", Unit: Allocs, Most: 5, Suite: "retry", Backend: fails, Op: "Do+budget"},
-		{What: "three failures and a success beside every other library", Most: 1, Below: true, Suite: "retry", Backend: fails, Op: "Do+budget", Against: rivals()},
-		{What: "Transport: a GET that succeeds", Most: 1.03, Suite: "client", Backend: "loopback", Op: transportGET, Against: []string{clientGET}},
-		{What: "Transport: allocations added to a GET", Unit: Allocs, Most: 4, Suite: "client", Backend: "loopback", Op: transportGET, Against: []string{clientGET}},
+		{
+			What: "Do with a budget allocates nothing", Unit: Allocs, Most: 0,
+			Suite: retrySuite, Backend: succeeds, Op: doBudget,
+		},
+		{
+			What: "Do with a budget beside the loop by hand", Most: 1.3,
+			Suite: retrySuite, Backend: succeeds, Op: doBudget, Against: []string{handLoop},
+		},
+		{
+			What: "Do with a budget beside every other library", Most: 1, Below: true,
+			Suite: retrySuite, Backend: succeeds, Op: doBudget, Against: rivals(),
+		},
+		{
+			What: "Do with a breaker beside gobreaker in the loop by hand", Most: 1.3,
+			Suite: retrySuite, Backend: succeeds, Op: doBreaker, Against: []string{breakerLoop},
+		},
+		{
+			What: "three failures and a success: allocations", Unit: Allocs, Most: 5,
+			Suite: retrySuite, Backend: failsFirst, Op: doBudget,
+		},
+		{
+			What: "three failures and a success beside every other library", Most: 1, Below: true,
+			Suite: retrySuite, Backend: failsFirst, Op: doBudget, Against: rivals(),
+		},
+		{
+			What: "Transport: a GET that succeeds", Most: 1.03,
+			Suite: clientSuite, Backend: loopback, Op: transportGET, Against: []string{clientGET},
+		},
+		{
+			What: "Transport: allocations added to a GET", Unit: Allocs, Most: 4,
+			Suite: clientSuite, Backend: loopback, Op: transportGET, Against: []string{clientGET},
+		},
 	}
 }
 
@@ -81,7 +104,7 @@ func Judge(limits []Limit, results []measure.Result) []Verdict {
 	for _, l := range limits {
 		for i := range results {
 			r := &results[i]
-			if r.Suite == l.Suite && r.Backend == l.Backend && r.Op == l.Op {
+			if r.Suite == l.Suite && r.Backend == l.Backend && r.Op == l.Op && r.Err == nil {
 				if v := judge(l, r, results); v.Measured != nil {
 					all = append(all, v)
 				}
@@ -101,7 +124,7 @@ func judge(l Limit, r *measure.Result, results []measure.Result) Verdict {
 	}
 	for _, name := range l.Against {
 		other := find(results, r, name)
-		if other == nil || other.Err != nil || r.Err != nil {
+		if other == nil || other.Err != nil {
 			return Verdict{Limit: l, Callers: r.Callers}
 		}
 		c := measure.Compare(r, other)
