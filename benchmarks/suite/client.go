@@ -18,15 +18,22 @@ import (
 // answerSize is how many bytes the answers have that a client gets.
 const answerSize = 128
 
+const (
+	clientSuite  = "client"
+	loopback     = "loopback"
+	clientGET    = "http.Client-GET"
+	transportGET = "Transport-GET"
+)
+
 // Client compares an http.Client with one that has a [httpmw.Transport] in it, over loopback, on
 // connections that are kept. Every request is answered at once. What is measured includes the
 // server, in the same process: allocations compare by their difference only.
 func Client() measure.Group {
 	return measure.Group{
-		Suite: "client", Backend: "loopback", Durability: "none", Callers: []int{1},
+		Suite: clientSuite, Backend: loopback, Durability: transient, Callers: []int{1},
 		Ops: []measure.Op{
-			{Name: "http.Client-GET", Open: openDialog(http.MethodGet, false)},
-			{Name: "Transport-GET", Bare: "http.Client-GET", Open: openDialog(http.MethodGet, true)},
+			{Name: clientGET, Open: openDialog(http.MethodGet, false)},
+			{Name: transportGET, Bare: clientGET, Open: openDialog(http.MethodGet, true)},
 			{Name: "http.Client-POST", Open: openDialog(http.MethodPost, false)},
 			{Name: "Transport-POST", Bare: "http.Client-POST", Open: openDialog(http.MethodPost, true)},
 		},

@@ -30,6 +30,9 @@ func All(backends []backend.Backend, dir string) []measure.Group {
 	return append(groups, RetrySuccess(), RetryFailures(), Client())
 }
 
+// transient is the durability of what leaves nothing behind.
+const transient = "none"
+
 // resultSize is how many bytes an operation's result has.
 const resultSize = 256
 
