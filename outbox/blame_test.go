@@ -147,7 +147,7 @@ func TestOutbox27AnOutageThatBeginsInABatch(t *testing.T) {
 				to := newDestination(func(d outbox.Delivery) error {
 					switch string(d.Payload) {
 					case "slow":
-						time.Sleep(7 * time.Second)
+						time.Sleep(4 * time.Second)
 					case "bad":
 						return outage
 					}
