@@ -65,6 +65,8 @@ func BenchmarkDo(b *testing.B) {
 	benchmark(b, suite.RetryFailures())
 }
 
+func BenchmarkTransport(b *testing.B) { benchmark(b, suite.Client()) }
+
 // benchmark runs the named operations of a group, or all, with one caller.
 func benchmark(b *testing.B, g measure.Group, names ...string) {
 	b.Helper()

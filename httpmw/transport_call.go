@@ -19,15 +19,23 @@ const HeaderAttempt = "Retry-Attempt"
 type call struct {
 	req     *http.Request
 	base    http.RoundTripper
+	std     bool // base is net/http's own and speaks HTTP
 	policy  retry.Policy
 	timeout time.Duration // to the header of an attempt's answer
 	key     string        // to be added; "" = none
 	keyed   bool
 	hedged  bool
-	body    replayBody
+
+	observing bool // by an observer of its own
+	body      replayBody
 
 	mu     sync.Mutex
 	failed []*StatusError // whose answers are still open
+
+	// Of the first attempt, unless it is hedged: it is the only one of most calls, which then
+	// have one allocation for all of this.
+	flight flight
+	sent   http.Request
 }
 
 // delivery is an answer that a call may hand over. It is an io.Closer so that
@@ -48,13 +56,26 @@ func (t *Transport) newCall(req *http.Request) *call {
 	}
 	c.timeout, c.policy.AttemptTimeout = c.policy.AttemptTimeout, 0
 	c.policy.Classify = classifier(c.policy.Classify)
-	c.policy.Observe = c.observer(c.policy.Observe)
 	if c.policy.Breaker != nil {
 		c.policy.Breaker = answering{c.policy.Breaker}
 	}
+	if _, std := c.base.(*http.Transport); std && req.URL != nil {
+		c.std = req.URL.Scheme == "http" || req.URL.Scheme == "https"
+	}
 	c.body.init(req, t.MaxBody)
 	c.hedged = t.Hedge > 0 && isSafe(req.Method) && c.body.none() && req.Header.Get("Upgrade") == ""
+	if c.hedged {
+		c.observe()
+	}
 	return c
+}
+
+// observe sees to it that failed answers are dropped. Most calls have none, and do without.
+func (c *call) observe() {
+	if !c.observing {
+		c.observing = true
+		c.policy.Observe = c.observer(c.policy.Observe)
+	}
 }
 
 // observer drops an answer once it is clear that another attempt will be made, before the
@@ -77,9 +98,13 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 	if err != nil {
 		return delivery{}, retry.Stop(err)
 	}
-	f := c.flight(ctx)
-	r := c.copy(f.ctx, retry.Attempt(ctx), body)
-	resp, err := c.base.RoundTrip(r)
+	n := retry.Attempt(ctx)
+	f := &c.flight
+	if n > 1 || c.hedged {
+		f = new(flight)
+	}
+	c.launch(ctx, f)
+	resp, err := c.base.RoundTrip(c.copy(f.ctx, n, body))
 	if cut := f.landed(); cut != nil {
 		if err == nil {
 			_ = resp.Body.Close() // it cannot be read any more
@@ -87,7 +112,7 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 		err = cut
 	}
 	if err != nil {
-		f.cancel(nil)
+		f.end()
 		return delivery{}, c.unanswered(f, err)
 	}
 	resp.Body = f.bind(resp)
@@ -98,6 +123,9 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 	if c.policy.Classify(failure).Class == retry.Permanent || c.body.lost() {
 		return delivery{resp}, nil
 	}
+	if !c.hedged {
+		c.observe() // nobody else uses the policy now
+	}
 	c.mu.Lock()
 	c.failed = append(c.failed, failure)
 	c.mu.Unlock()
@@ -105,10 +133,19 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 }
 
 // copy is the request as an attempt sends it. Base may do with it what it wants, but for the
-// trailers: the caller fills them in while the body is read.
+// trailers: the caller fills them in while the body is read. net/http's own wants nothing.
 func (c *call) copy(ctx context.Context, attempt int, body replay) *http.Request {
-	r := c.req.Clone(ctx)
-	r.Trailer = c.req.Trailer
+	var r *http.Request
+	if c.std && attempt == 1 && !c.hedged {
+		c.sent = *c.req.WithContext(ctx)
+		r = &c.sent
+		if c.key != "" {
+			r.Header = r.Header.Clone()
+		}
+	} else {
+		r = c.req.Clone(ctx)
+		r.Trailer = c.req.Trailer
+	}
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}

@@ -13,10 +13,10 @@ import (
 // flight is one attempt under way. Its context outlives the attempt: the body of the answer is
 // read under it, so it ends with that.
 type flight struct {
-	ctx    context.Context //nolint:containedctx // made by the attempt, for the attempt
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // nil = the answer may take as long as it wants
-	unlink func() bool // from the hedged attempt's context; nil = it is not hedged
+	ctx    context.Context         //nolint:containedctx // made by the attempt, for the attempt
+	cancel context.CancelCauseFunc // nil = the attempt ends only with the call's context
+	timer  *time.Timer             // nil = the answer may take as long as it wants
+	unlink func() bool             // from the hedged attempt's context; nil = it is not hedged
 	sent   sentinel
 }
 
@@ -36,8 +36,17 @@ type valuesContext struct {
 
 func (c valuesContext) Value(key any) any { return c.values.Value(key) }
 
-func (c *call) flight(ctx context.Context) *flight {
-	f := &flight{}
+// launch makes f ready. An attempt that nothing bounds needs no context of its own if net/http
+// sends it.
+func (c *call) launch(ctx context.Context, f *flight) {
+	f.ctx = ctx
+	if c.hedged || c.timeout > 0 || !c.std {
+		f.bound(ctx, c)
+	}
+	f.ctx = f.sent.watch(f.ctx, isSafe(c.req.Method))
+}
+
+func (f *flight) bound(ctx context.Context, c *call) {
 	root := ctx
 	if c.hedged {
 		// A hedged attempt's context ends with the race; what has won it must not.
@@ -50,8 +59,13 @@ func (c *call) flight(ctx context.Context) *flight {
 	if c.timeout > 0 {
 		f.timer = time.AfterFunc(c.timeout, func() { f.cancel(attemptTimeoutError{}) })
 	}
-	f.ctx = f.sent.watch(f.ctx)
-	return f
+}
+
+// end ends the attempt's context, if it has one of its own.
+func (f *flight) end() {
+	if f.cancel != nil {
+		f.cancel(nil)
+	}
 }
 
 // landed ends what bounds the attempt, and says by an error if it was cut off.
@@ -70,8 +84,11 @@ func (f *flight) landed() error {
 // bind makes the attempt's context end with the body of its answer.
 func (f *flight) bind(resp *http.Response) io.ReadCloser {
 	if resp.Body == nil || resp.Body == http.NoBody {
-		f.cancel(nil)
+		f.end()
 		return http.NoBody
+	}
+	if f.cancel == nil {
+		return resp.Body
 	}
 	b := &boundBody{resp.Body, f.cancel}
 	if w, ok := resp.Body.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
@@ -109,24 +126,32 @@ func discard(resp *http.Response) {
 		limit   = 4 << 10
 		patient = 100 * time.Millisecond
 	)
+	giveUp := func() { _ = resp.Body.Close() } // net/http lets a reader be interrupted by it
 	if b, ok := resp.Body.(*boundBody); ok {
-		timer := time.AfterFunc(patient, func() { b.cancel(nil) })
-		defer timer.Stop()
+		giveUp = func() { b.cancel(nil) }
 	}
+	timer := time.AfterFunc(patient, giveUp)
+	defer timer.Stop()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, limit+1)) // one more, to meet the end
 	_ = resp.Body.Close()
 }
 
 // sentinel watches what of a request leaves the process. It stays up over all connections
 // that net/http tries for one attempt.
-type sentinel struct{ asked, wrote atomic.Bool }
+type sentinel struct {
+	asked, wrote atomic.Bool
+	hooks        httptrace.ClientTrace // here so that it takes no allocation
+}
 
-func (s *sentinel) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { s.asked.Store(true) },
-		GotConn:      func(httptrace.GotConnInfo) { s.asked.Store(true) },
-		WroteHeaders: func() { s.wrote.Store(true) },
-	})
+// watch takes a safe request for sent without looking: whether it was makes no difference.
+func (s *sentinel) watch(ctx context.Context, safe bool) context.Context {
+	s.hooks.GetConn = func(string) { s.asked.Store(true) } // always called before GotConn
+	if safe {
+		s.wrote.Store(true)
+	} else {
+		s.hooks.WroteHeaders = func() { s.wrote.Store(true) }
+	}
+	return httptrace.WithClientTrace(ctx, &s.hooks)
 }
 
 // never reports whether the request surely was not sent. A server has to have the whole
@@ -137,7 +162,7 @@ func (s *sentinel) never() bool { return s.asked.Load() && !s.wrote.Load() }
 // refused reports whether net/http found fault with the request itself, before it asked for a connection.
 func (s *sentinel) refused(base http.RoundTripper) bool {
 	_, std := base.(*http.Transport)
-	return std && !s.asked.Load() && !s.wrote.Load()
+	return std && !s.asked.Load()
 }
 
 // unsentError is the error of an attempt that sent nothing.

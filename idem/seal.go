@@ -32,7 +32,8 @@ func (k SealKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 // Keyring encrypts what a Guard leaves in its store, and notices if it was changed: results,
 // recorded errors and what [Step]s have kept. Whoever can read the store learns how long
 // they are and no more; whoever can write it cannot make up an outcome, nor pass that of
-// another key, or of an earlier time, off as this one's. Keys and fingerprints are not
+// another key, or of another run of this one, off as its own; a whole record that is put back as it
+// was before, as from a backup, opens again. Keys and fingerprints are not
 // encrypted: digest what must not be read there, with a secret if it can be guessed.
 //
 // It uses AES-256-GCM with a key of its own for every record, derived with HKDF-SHA-256, so

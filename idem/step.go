@@ -28,6 +28,8 @@ import (
 //
 // In a transaction nothing needs keeping, since a failure undoes everything: Step only runs
 // fn. Outside of a run, and after its end, Step fails and does not run fn.
+//
+// A step inside of one of the same name would wait for itself, and is refused with [ErrNested].
 func Step[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
 	r, ok := ctx.Value(runKey{}).(*run)
@@ -37,6 +39,10 @@ func Step[T any](ctx context.Context, name string, fn func(context.Context) (T, 
 	case r.inTx:
 		return fn(ctx)
 	}
+	outer, _ := ctx.Value(stepKey{}).(*inStep)
+	if outer.runs(r, name) {
+		return zero, fmt.Errorf("idem: step %q: %w", name, ErrNested)
+	}
 	data, kept, err := r.beginStep(ctx, name)
 	if err != nil {
 		return zero, fmt.Errorf("idem: step %q: %w", name, err)
@@ -45,7 +51,7 @@ func Step[T any](ctx context.Context, name string, fn func(context.Context) (T, 
 		return decode[T](r.guard.config.Codec, data)
 	}
 	defer r.steps.end(name)
-	value, err := fn(ctx)
+	value, err := fn(context.WithValue(ctx, stepKey{}, &inStep{r, name, outer}))
 	if err != nil {
 		return value, err
 	}
@@ -59,6 +65,26 @@ func Step[T any](ctx context.Context, name string, fn func(context.Context) (T, 
 }
 
 var errNoRun = errors.New("the context belongs to no run")
+
+type stepKey struct{}
+
+// inStep says which step a context belongs to.
+type inStep struct {
+	run   *run
+	name  string
+	outer *inStep
+}
+
+// runs says whether the step, or one around it, is the run's of that name: it would wait for
+// itself.
+func (s *inStep) runs(r *run, name string) bool {
+	for ; s != nil; s = s.outer {
+		if s.run == r && s.name == name {
+			return true
+		}
+	}
+	return false
+}
 
 // steps are those of one run.
 type steps struct {

@@ -452,3 +452,24 @@ func TestDamagedProgressStopsTheSteps(t *testing.T) {
 		}
 	})
 }
+
+// A step inside itself would wait for its own end.
+func TestStepInsideItselfIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(t, &idem.Memory{}, idem.Config{})
+		step := idem.Step[int]
+		one := func(context.Context) (int, error) { return 1, nil }
+		for _, name := range []string{"a", "b", "c"} {
+			_, err := idem.DoValue(t.Context(), g, idem.NewKey("nested", name), func(ctx context.Context) (int, error) {
+				return step(ctx, "a", func(ctx context.Context) (int, error) {
+					return step(ctx, "b", func(ctx context.Context) (int, error) { return step(ctx, name, one) })
+				})
+			})
+			if name == "c" {
+				want(t, "another name", err, nil)
+			} else {
+				want(t, "the name of a step around it", err, idem.ErrNested)
+			}
+		}
+	})
+}

@@ -27,7 +27,9 @@ func (p *Policy) each(ctx context.Context, err *error, yield func(int, context.C
 	}
 	more := yield(1, ctx)
 	if *err == nil {
-		p.succeeded()
+		if p != nil {
+			p.Budget.earn()
+		}
 	} else if more {
 		p.eachLoop(ctx, err, yield)
 	}

@@ -22,7 +22,9 @@ func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
 	if err := op(ctx); err != nil {
 		return doLoop(ctx, p, op, err)
 	}
-	p.succeeded()
+	if p != nil {
+		p.Budget.earn()
+	}
 	return nil
 }
 
@@ -37,7 +39,9 @@ func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T,
 	if err != nil {
 		return valueLoop(ctx, p, op, v, err)
 	}
-	p.succeeded()
+	if p != nil {
+		p.Budget.earn()
+	}
 	return v, nil
 }
 

@@ -157,7 +157,7 @@ func (h *hedge[T]) arrived(ctx context.Context, r outcome[T]) (v T, over bool, e
 		h.vanished(r)
 	}
 	if r.err == nil {
-		h.policy.succeeded()
+		h.policy.Budget.earn()
 		r.lease.settle(nil)
 		return r.value, true, nil
 	}

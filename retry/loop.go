@@ -112,7 +112,7 @@ func (l *loop) admit(ctx, parent context.Context) (attempt context.Context, reas
 func (l *loop) end(ctx context.Context, err error) error {
 	l.token = false // spent
 	if err == nil {
-		l.policy.succeeded()
+		l.policy.Budget.earn()
 		l.running.settle(nil)
 		return nil
 	}

@@ -59,13 +59,6 @@ func (p *Policy) direct() bool {
 	return p == nil || (p.Breaker == nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0)
 }
 
-// succeeded credits the budget with one success.
-func (p *Policy) succeeded() {
-	if p != nil && p.Budget != nil {
-		p.Budget.earn()
-	}
-}
-
 // attempts returns the limit of attempts, negative for none.
 func (p *Policy) limit() int {
 	if p.MaxAttempts == 0 {

@@ -20,6 +20,8 @@ type Round struct {
 // operation takes of the time of all, not how long one of them waits.
 func (r Round) perOp() float64 { return r.Elapsed.Seconds() / float64(r.Ops) }
 
+func (r Round) allocsPerOp() float64 { return float64(r.Allocs) / float64(r.Ops) }
+
 // Result is what was measured of one operation with one number of callers.
 type Result struct {
 	Suite, Backend, Durability, Op, Bare string
@@ -84,7 +86,16 @@ func (r *Result) ID() string { return id(r.Suite, r.Backend, r.Durability, r.Op,
 
 // AllocsPerOp is how many allocations an operation makes.
 func (r *Result) AllocsPerOp() float64 {
-	return r.median(func(r Round) float64 { return float64(r.Allocs) / float64(r.Ops) })
+	return r.median(Round.allocsPerOp)
+}
+
+// Allocated estimates how many allocations an operation makes; nil without rounds.
+func (r *Result) Allocated() *Estimate {
+	values := make([]float64, len(r.Rounds))
+	for i, round := range r.Rounds {
+		values[i] = round.allocsPerOp()
+	}
+	return estimate(values)
 }
 
 // BytesPerOp is how much memory an operation allocates.
@@ -92,14 +103,28 @@ func (r *Result) BytesPerOp() float64 {
 	return r.median(func(r Round) float64 { return float64(r.Bytes) / float64(r.Ops) })
 }
 
-// compare sets r.Ratio and r.Added. Rounds are paired: what disturbs the machine for a while
-// then disturbs both sides of each fraction.
+// compare sets r.Ratio and r.Added.
 func (r *Result) compare(bare *Result) {
+	c := Compare(r, bare)
+	r.Ratio, r.Added = c.Ratio, c.Added
+}
+
+// Comparison says how an operation differs from another one. The estimates are nil if there
+// is no round that both have.
+type Comparison struct {
+	Ratio  *Estimate // of the times per operation
+	Added  *Estimate // time per operation, in seconds
+	Allocs *Estimate // allocations per operation that are added
+}
+
+// Compare compares two results of one block. Rounds are paired: what disturbs the machine for
+// a while then disturbs both sides of each fraction.
+func Compare(r, bare *Result) Comparison {
 	of := make(map[int]Round, len(bare.Rounds))
 	for _, round := range bare.Rounds {
 		of[round.Number] = round
 	}
-	var ratios, added []float64
+	var ratios, added, allocs []float64
 	for _, round := range r.Rounds {
 		b, ok := of[round.Number]
 		if !ok {
@@ -107,6 +132,7 @@ func (r *Result) compare(bare *Result) {
 		}
 		ratios = append(ratios, round.perOp()/b.perOp())
 		added = append(added, round.perOp()-b.perOp())
+		allocs = append(allocs, round.allocsPerOp()-b.allocsPerOp())
 	}
-	r.Ratio, r.Added = estimate(ratios), estimate(added)
+	return Comparison{estimate(ratios), estimate(added), estimate(allocs)}
 }

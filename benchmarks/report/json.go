@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/once/benchmarks/measure"
+	"example.com/once/benchmarks/suite"
 )
 
 // JSON writes r for programs. Times are in the units that the names end with.
@@ -13,7 +14,11 @@ func JSON(w io.Writer, r *Report) error {
 	doc := jsonReport{
 		Machine: r.Machine, Started: r.Started.UTC(), Seconds: r.Took.Seconds(), Rounds: r.Rounds,
 		Skipped: append([]Skipped{}, r.Skipped...), Stopped: r.Stopped, Missing: r.Missing,
-		Results: make([]jsonResult, 0, len(r.Results)),
+		Results: make([]jsonResult, 0, len(r.Results)), Limits: []jsonLimit{},
+	}
+	verdicts := suite.Judge(suite.Limits(), r.Results)
+	for i := range verdicts {
+		doc.Limits = append(doc.Limits, jsonLimitOf(&verdicts[i]))
 	}
 	for i := range r.Results {
 		doc.Results = append(doc.Results, jsonOf(&r.Results[i]))
@@ -32,6 +37,28 @@ type jsonReport struct {
 	Stopped string       `json:"stopped,omitempty"`
 	Missing int          `json:"missing"`
 	Results []jsonResult `json:"results"`
+	Limits  []jsonLimit  `json:"limits"`
+}
+
+type jsonLimit struct {
+	What      string        `json:"what"`
+	Suite     string        `json:"suite"`
+	Backend   string        `json:"backend"`
+	Operation string        `json:"operation"`
+	Against   string        `json:"against,omitempty"`
+	Unit      string        `json:"unit"` // "ratio" or "allocs_per_op"
+	Most      float64       `json:"most"`
+	Below     bool          `json:"below"` // most itself is too much
+	Measured  *jsonEstimate `json:"measured"`
+	Kept      bool          `json:"kept"`
+}
+
+func jsonLimitOf(v *suite.Verdict) jsonLimit {
+	unit := "ratio"
+	if v.Unit == suite.Allocs {
+		unit = "allocs_per_op"
+	}
+	return jsonLimit{v.What, v.Suite, v.Backend, v.Op, v.Rival, unit, v.Most, v.Below, estimateOf(v.Measured), v.Kept()}
 }
 
 type jsonResult struct {

@@ -203,3 +203,47 @@ func TestInspectMeasuresTheDisk(t *testing.T) {
 		t.Error("no error for a directory that is not there")
 	}
 }
+
+func TestLimitsComeLastWhenTheyWereMeasured(t *testing.T) {
+	r := sample()
+	rounds := func(each time.Duration, allocs uint64) (all []measure.Round) {
+		for n := range 6 {
+			all = append(all, measure.Round{Number: n, Ops: 1000, Elapsed: 1000 * each, Allocs: 1000 * allocs})
+		}
+		return all
+	}
+	result := func(op string, each time.Duration, allocs uint64) measure.Result {
+		return measure.Result{Suite: "client", Backend: "loopback", Durability: "none", Op: op, Callers: 1, Rounds: rounds(each, allocs)}
+	}
+	r.Results = append(r.Results, result("http.Client-GET", 20*time.Microsecond, 60), result("Transport-GET", 21*time.Microsecond, 64))
+	var b strings.Builder
+	if err := report.Table(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+limit                                   at most    median              spread  against
+Transport: a GET that succeeds           x1.030    x1.050      x1.050..x1.050  http.Client-GET  MISSED
+Transport: allocations added to a GET  4 allocs  4 allocs  4 allocs..4 allocs  http.Client-GET  ok
+time is a ratio, round by round; of several the one counts that comes out worst; a busy machine can miss a limit by itself
+`
+	if got := b.String(); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant at the end\n%s", got, want)
+	}
+	b.Reset()
+	if err := report.JSON(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Limits []struct {
+			Suite, Operation, Unit string
+			Most                   float64
+			Kept                   bool
+		}
+	}
+	if err := json.Unmarshal([]byte(b.String()), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Limits) != 2 || doc.Limits[0].Kept || doc.Limits[0].Unit != "ratio" || !doc.Limits[1].Kept || doc.Limits[1].Operation != "Transport-GET" || doc.Limits[1].Most != 4 {
+		t.Errorf("got %+v", doc.Limits)
+	}
+}

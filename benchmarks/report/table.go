@@ -27,6 +27,7 @@ func Table(w io.Writer, r *Report) error {
 	b.WriteByte('\n')
 	writeTable(&b, r.Results)
 	r.writeFooter(&b)
+	r.writeLimits(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -132,23 +133,32 @@ func writeTable(b *bytes.Buffer, results []measure.Result) {
 		}
 		lines = append(lines, line)
 	}
-	widths := make([]int, len(cols))
+	left := make([]bool, len(cols))
+	for i, c := range cols {
+		left[i] = c.left
+	}
+	writeAligned(b, lines, left, func(n int) bool { return n > 1 && !sameBlock(&results[n-2], &results[n-1]) })
+}
+
+// writeAligned writes lines of cells in columns. apart says before which line an empty one
+// comes; nil = before none.
+func writeAligned(b *bytes.Buffer, lines [][]string, left []bool, apart func(line int) bool) {
+	widths := make([]int, len(left))
 	for _, line := range lines {
 		for i, cell := range line {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	for n, line := range lines {
-		if n > 1 && !sameBlock(&results[n-2], &results[n-1]) {
+		if apart != nil && apart(n) {
 			b.WriteByte('\n')
 		}
 		var text strings.Builder
 		for i, cell := range line {
 			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			switch {
-			case cols[i].left:
+			if left[i] {
 				text.WriteString(cell + gap + "  ")
-			default:
+			} else {
 				text.WriteString(gap + cell + "  ")
 			}
 		}

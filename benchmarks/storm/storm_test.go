@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"text/tabwriter"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"example.com/once/retry"
 )
@@ -20,18 +25,27 @@ import (
 // than it has room for, it answers nobody for a moment, as a server does whose queue is full of
 // requests that their callers have given up.
 const (
-	clients  = 200
-	room     = 300 // requests a second
 	moment   = 100 * time.Millisecond
 	outageAt = 10 * time.Second
 	outage   = 10 * time.Second
 	end      = 60 * time.Second
 )
 
+// clients is how many there are: fewer under the race detector, under which everything takes ten
+// times as long. The ratios are the same.
+func clients() int {
+	info, ok := debug.ReadBuildInfo()
+	if testing.Short() || ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return 200
+	}
+	return 2000
+}
+
 var errDown = errors.New("cannot now")
 
 type server struct {
 	mu      sync.Mutex
+	clients int
 	start   time.Time
 	asked   map[int64]int // by moment
 	calls   [end/time.Second + 1]int
@@ -46,7 +60,7 @@ func (s *server) call(context.Context) error {
 	s.calls[second]++
 	at := int64(age / moment)
 	s.asked[at]++
-	if age >= outageAt && age < outageAt+outage || s.asked[at-1] > int(room*moment/time.Second) {
+	if age >= outageAt && age < outageAt+outage || s.asked[at-1] > s.clients*3/2*int(moment)/int(time.Second) {
 		return errDown
 	}
 	s.succeed[second]++
@@ -57,6 +71,7 @@ func (s *server) call(context.Context) error {
 type played struct {
 	during   float64       // load in the outage, as a multiple of the clients' own
 	after    float64       // load in the last ten seconds
+	load     []float64     // by second
 	recovers time.Duration // from the end of the outage until everybody is answered again; -1 = never
 }
 
@@ -64,13 +79,13 @@ type played struct {
 func play(t *testing.T, through func(op func(context.Context) error) func(context.Context) error) (p played) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{start: time.Now(), asked: make(map[int64]int)}
+		s := &server{clients: clients(), start: time.Now(), asked: make(map[int64]int)}
 		call := through(s.call)
 		ctx, cancel := context.WithTimeout(t.Context(), end)
 		defer cancel()
 		var wg sync.WaitGroup
 		random := rand.New(rand.NewPCG(1, 2))
-		for range clients {
+		for range s.clients {
 			phase := time.Duration(random.Int64N(int64(time.Second)))
 			wg.Go(func() {
 				time.Sleep(phase)
@@ -98,12 +113,16 @@ func (s *server) judge() (p played) {
 	}
 	const first, last = int(outageAt / time.Second), int((outageAt + outage) / time.Second)
 	seconds := int(end / time.Second)
-	p.during = float64(sum(s.calls[first:last])) / float64(clients*(last-first))
-	p.after = float64(sum(s.calls[seconds-10:seconds])) / (clients * 10)
+	p.during = float64(sum(s.calls[first:last])) / float64(s.clients*(last-first))
+	p.after = float64(sum(s.calls[seconds-10:seconds])) / float64(s.clients*10)
+	for second := 1; second < seconds; second++ { // in the first one the clients begin
+		p.load = append(p.load, float64(s.calls[second])/float64(s.clients))
+	}
 	p.recovers = -1
 	for second := last; second < seconds; second++ {
-		if s.succeed[second] >= clients*95/100 {
-			return played{p.during, p.after, time.Duration(second-last+1) * time.Second}
+		if s.succeed[second] >= s.clients*95/100 {
+			p.recovers = time.Duration(second-last+1) * time.Second
+			break
 		}
 	}
 	return p
@@ -140,6 +159,11 @@ func layers(p *retry.Policy, inner func(context.Context) context.Context) func(f
 func same(ctx context.Context) context.Context { return ctx }
 
 func TestStorm(t *testing.T) {
+	fixed := &retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(200 * time.Millisecond)}
+	doubling := &retry.Policy{MaxAttempts: 4, Backoff: func() retry.Schedule {
+		return backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0))
+	}}
+	byDefault := &retry.Policy{Budget: &retry.Budget{}}
 	eager := &retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(0)}
 	polite := &retry.Policy{MaxAttempts: 4, Backoff: retry.Exponential(50*time.Millisecond, 20*time.Second)}
 	budgeted := *polite
@@ -160,8 +184,11 @@ func TestStorm(t *testing.T) {
 	}{
 		{"no retries", none, func(p played) bool { return p.during < 1.1 && p.recovers == time.Second }},
 		{"4 attempts, no wait", under(eager), func(p played) bool { return p.during > 3.5 && p.recovers < 0 }},
+		{"4 attempts, 200 ms apart", under(fixed), func(p played) bool { return p.during > 3.5 && p.recovers < 0 }},
+		{"4 attempts, doubling from 50 ms", under(doubling), func(p played) bool { return p.during > 3.5 && p.recovers < 0 }},
 		{"4 attempts, full jitter", under(polite), func(p played) bool { return p.during > 2.5 && p.recovers < 0 }},
 		{"4 attempts, full jitter, budget", under(&budgeted), func(p played) bool { return p.during < 1.3 && p.recovers > 0 && p.recovers <= 5*time.Second }},
+		{"the default policy, budget", under(byDefault), func(p played) bool { return p.during < 1.2 && p.recovers > 0 && p.recovers <= 5*time.Second }},
 		{"4 attempts, full jitter, breaker", under(&broken), func(p played) bool { return p.during < 1.5 && p.recovers > 0 && p.recovers <= 15*time.Second }},
 		{"3 layers of 3 attempts, guard lifted", layers(single, retry.Fresh), func(p played) bool { return p.during > 15 && p.recovers < 0 }},
 		{"3 layers of 3 attempts", layers(single, same), func(p played) bool { return p.during < 8 }},
@@ -169,8 +196,10 @@ func TestStorm(t *testing.T) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "clients\tload in the outage\tload at the end\teverybody is answered again\n")
+	curves := make([]curve, 0, len(rows))
 	for _, r := range rows {
 		p := play(t, r.through)
+		curves = append(curves, curve{r.name, p.load})
 		fmt.Fprint(w, p.row(r.name))
 		if !r.holds(p) {
 			t.Errorf("%s: %+v", r.name, p)
@@ -178,4 +207,9 @@ func TestStorm(t *testing.T) {
 	}
 	_ = w.Flush()
 	t.Log("\n" + b.String())
+	if *picture != "" {
+		if err := os.WriteFile(*picture, []byte(draw(curves)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

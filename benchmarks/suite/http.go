@@ -39,7 +39,7 @@ func HTTP(answerSize int) measure.Group {
 		}
 	}
 	return measure.Group{
-		Suite: "http", Backend: "memory", Durability: "none",
+		Suite: "http", Backend: "memory", Durability: transient,
 		Ops: []measure.Op{
 			{Name: bare, Open: open((*endpoint).pass, false)},
 			{Name: "pass-through" + size, Bare: bare, Open: open((*endpoint).pass, true)},

@@ -12,8 +12,13 @@ import (
 	"example.com/once/retry"
 )
 
-// What the retrying calls are compared with.
+// What the retrying calls are compared with, and those that have limits.
 const (
+	retrySuite   = "retry"
+	succeeds     = "succeeds"
+	failsFirst   = "fails-3-times"
+	doBudget     = "Do+budget"
+	doBreaker    = "Do+breaker"
 	handLoop     = "hand-written-loop"
 	breakerLoop  = "gobreaker-in-loop"
 	failures     = 3
@@ -22,14 +27,14 @@ const (
 )
 
 // RetrySuccess compares what a call costs that succeeds at once.
-func RetrySuccess() measure.Group { return retryGroup("succeeds", 0) }
+func RetrySuccess() measure.Group { return retryGroup(succeeds, 0) }
 
 // RetryFailures compares what a call costs that fails three times and then succeeds, without
 // waiting in between: the loop alone.
-func RetryFailures() measure.Group { return retryGroup("fails-3-times", failures) }
+func RetryFailures() measure.Group { return retryGroup(failsFirst, failures) }
 
 func retryGroup(name string, failures int) measure.Group {
-	g := measure.Group{Suite: "retry", Backend: name, Durability: "none", Callers: []int{1}}
+	g := measure.Group{Suite: retrySuite, Backend: name, Durability: transient, Callers: []int{1}}
 	for _, c := range retryCases() {
 		if failures > 0 && c.once {
 			continue
@@ -109,7 +114,7 @@ func retryCases() []retryCase {
 			return nil
 		}},
 		{name: "Do", bare: handLoop, loop: doWith(func(*retry.Policy) error { return nil })},
-		{name: "Do+budget", bare: handLoop, loop: doWith(func(p *retry.Policy) error {
+		{name: doBudget, bare: handLoop, loop: doWith(func(p *retry.Policy) error {
 			p.Budget = plenty()
 			return nil
 		})},
@@ -160,7 +165,7 @@ func retryCases() []retryCase {
 			}
 			return nil
 		}},
-		{name: "Do+breaker", bare: breakerLoop, loop: doWith(func(p *retry.Policy) error {
+		{name: doBreaker, bare: breakerLoop, loop: doWith(func(p *retry.Policy) error {
 			b, err := retry.NewBreaker("peer", retry.BreakerConfig{Ratio: 1, MinCalls: attempts * attempts, Window: breakerRange})
 			p.Breaker = b
 			return err

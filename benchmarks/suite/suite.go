@@ -27,8 +27,11 @@ func All(backends []backend.Backend, dir string) []measure.Group {
 		}
 	}
 	groups = append(groups, HTTP(0), HTTP(1024))
-	return append(groups, RetrySuccess(), RetryFailures())
+	return append(groups, RetrySuccess(), RetryFailures(), Client())
 }
+
+// transient is the durability of what leaves nothing behind.
+const transient = "none"
 
 // resultSize is how many bytes an operation's result has.
 const resultSize = 256

@@ -17,6 +17,7 @@ import (
 
 	"example.com/once/outbox"
 	"example.com/once/outbox/outboxsql"
+	"example.com/once/retry"
 )
 
 func TestOutboxMessageExistsIfItsTransactionCommitted(t *testing.T) {
@@ -297,9 +298,8 @@ func TestOutboxWriterSaysThatABusyDatabaseTookNothing(t *testing.T) {
 		}
 		defer late.Close()
 		err = o.writer.WriteVia(t.Context(), late, outbox.Message{Topic: "t"})
-		var safe interface{ SafeToRetry() bool }
-		if !errors.As(err, &safe) || !safe.SafeToRetry() {
-			t.Errorf("got %v", err)
+		if v := retry.Classify(err); v.Class != retry.NoEffect {
+			t.Errorf("got %v, %+v", err, v)
 		}
 	})
 }

@@ -6,9 +6,9 @@ import "fmt"
 // how package retry finds out.
 type unchangedError struct{ err error }
 
-func (e *unchangedError) Error() string     { return e.err.Error() }
-func (e *unchangedError) Unwrap() error     { return e.err }
-func (e *unchangedError) SafeToRetry() bool { return true }
+func (e *unchangedError) Error() string  { return e.err.Error() }
+func (e *unchangedError) Unwrap() error  { return e.err }
+func (e *unchangedError) NoEffect() bool { return true }
 
 // failed wraps an engine's error with what was being done.
 func (e engine) failed(doing string, err error) error {

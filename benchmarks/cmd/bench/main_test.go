@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"example.com/once/benchmarks/suite"
 )
 
 // result is what a run of the command left.
@@ -36,6 +38,8 @@ func TestBadFlagsExitWith2AndSayWhatToDo(t *testing.T) {
 		{[]string{"--time", "10ms"}, []string{"--time is 10ms", "at least 1s"}},
 		{[]string{"--run", "("}, []string{"--run", "missing closing )"}},
 		{[]string{"--run", "no such thing"}, []string{`--run "no such thing" matches nothing`, "--list"}},
+		{[]string{"--limits", "--run", "store"}, []string{"--limits", "--run"}},
+		{[]string{"--limits", "--quick"}, []string{"--limits", "--quick"}},
 		{[]string{"--no-such-flag"}, []string{"no-such-flag", "--help"}},
 		{[]string{"store"}, []string{`unexpected argument "store"`, "--run"}},
 		{[]string{"--dir", "/no/such/folder"}, []string{"--dir", "/no/such/folder", "choose"}},
@@ -133,5 +137,26 @@ func TestAnInterruptPrintsWhatWasMeasured(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
 		t.Errorf("files are left: %v, %v", left, err)
+	}
+}
+
+func TestLimitsMeasuresEveryLimitAndNothingElse(t *testing.T) {
+	list := bench1(t.Context(), "--limits", "--list")
+	for id := range strings.Lines(list.stdout) {
+		if !strings.HasPrefix(id, "retry/") && !strings.HasPrefix(id, "client/") {
+			t.Errorf("--list has %q", id)
+		}
+	}
+	r := bench1(t.Context(), "--limits", "--time", "1s", "--rounds", "2")
+	if r.status != 0 {
+		t.Fatalf("exit status %d: %s", r.status, r.stderr)
+	}
+	for _, l := range suite.Limits() {
+		if !strings.Contains(r.stdout, "\n"+l.What+" ") {
+			t.Errorf("stdout lacks %q:\n%s", l.What, r.stdout)
+		}
+	}
+	if r := bench1(t.Context(), quick()...); strings.Contains(r.stdout, "at most") {
+		t.Errorf("limits of what was not measured:\n%s", r.stdout)
 	}
 }

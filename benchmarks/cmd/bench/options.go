@@ -35,7 +35,11 @@ const (
 	fullRounds  = 7
 	quickTime   = 10 * time.Second
 	quickRounds = 3
-	leastTime   = time.Second
+	// A few per cent show in many short turns sooner than in a few long ones.
+	limitsTime   = 30 * time.Second
+	limitsRounds = 31
+	limitsRun    = "^(retry|client)/"
+	leastTime    = time.Second
 )
 
 // parse returns flag.ErrHelp after it has written the help to stderr.
@@ -44,6 +48,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	quick := fs.Bool("quick", false, "a rough look in about 10 s: 3 rounds, 1 and 8 callers")
+	limits := fs.Bool("limits", false, "measure only what has a limit, in about 30 s and 31 rounds; other runs tell of the limits that they come across")
 	callers := fs.String("callers", "", "numbers of concurrent `callers`, as in 1,8,64 (the default)")
 	fs.IntVar(&o.rounds, "rounds", 0, "how often each operation has its turn: `n` (default 7); 6 give intervals of 95 %")
 	fs.DurationVar(&o.time, "time", 0, "what all of it should take: `duration` (default 60s); on a busy machine it may take up to a minute")
@@ -66,24 +71,43 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	return o, o.complete(given, *quick, *callers, *run)
+	if *limits && (*quick || given["run"]) {
+		return o, usagef("--limits chooses what is measured; leave out --quick and --run")
+	}
+	if *limits {
+		*run = limitsRun
+	}
+	return o, o.complete(given, defaultsFor(*quick, *limits), *callers, *run)
+}
+
+// defaults are for the flags that are not given.
+type defaults struct {
+	time    time.Duration
+	rounds  int
+	callers string
+}
+
+func defaultsFor(quick, limits bool) defaults {
+	switch {
+	case quick:
+		return defaults{quickTime, quickRounds, "1,8"}
+	case limits:
+		return defaults{limitsTime, limitsRounds, "1"}
+	}
+	return defaults{fullTime, fullRounds, "1,8,64"}
 }
 
 // complete fills in the defaults and checks what was given.
-func (o *options) complete(given map[string]bool, quick bool, callers, run string) error {
-	defaultTime, defaultRounds, defaultCallers := fullTime, fullRounds, "1,8,64"
-	if quick {
-		defaultTime, defaultRounds, defaultCallers = quickTime, quickRounds, "1,8"
-	}
+func (o *options) complete(given map[string]bool, d defaults, callers, run string) error {
 	if !given["time"] {
-		o.time = defaultTime
+		o.time = d.time
 	}
 	o.limit = max(o.time, fullTime)
 	if !given["rounds"] {
-		o.rounds = defaultRounds
+		o.rounds = d.rounds
 	}
 	if !given["callers"] {
-		callers = defaultCallers
+		callers = d.callers
 	}
 	const mostRounds, mostCallers = 100, 4096
 	switch {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,7 @@ func newSinks(c configfile.Config, page func(app.AlertRef) string) (sinks, error
 		byTopic[sink.Name] = p
 		s.app = append(s.app, app.Sink{Name: sink.Name, Lane: uint8(i)}) // the configuration has at most 255
 	}
-	s.publisher = outbox.Route(byTopic, nil)
+	s.publisher = outbox.Route(byTopic, unknownSink())
 	return s, errors.Join(errs...)
 }
 
@@ -49,6 +50,15 @@ func (s *sinks) publisherOf(sink configfile.Sink, page func(app.AlertRef) string
 	}
 	s.instances = append(s.instances, p)
 	return p, nil
+}
+
+// unknownSink gets the messages of sinks that this replica's configuration does not have. They are not
+// given up: where replicas are reconfigured one by one, one that knows the sink comes
+// to hold the message sooner or later.
+func unknownSink() outbox.Publisher {
+	return outbox.PublisherFunc(func(_ context.Context, d outbox.Delivery) error {
+		return fmt.Errorf("this replica has no sink %q in its configuration", d.Topic)
+	})
 }
 
 // relayConfig is the relay's configuration, with zero fields where the relay has a default.
