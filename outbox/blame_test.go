@@ -147,7 +147,7 @@ func TestOutbox27AnOutageThatBeginsInABatch(t *testing.T) {
 				to := newDestination(func(d outbox.Delivery) error {
 					switch string(d.Payload) {
 					case "slow":
-						time.Sleep(7 * time.Second)
+						time.Sleep(4 * time.Second)
 					case "bad":
 						return outage
 					}
@@ -163,8 +163,10 @@ func TestOutbox27AnOutageThatBeginsInABatch(t *testing.T) {
 				for outbox.ShardOf(&bad, 2) != outbox.ShardOf(&other, 2) {
 					bad.ID = uuid.Must(uuid.NewV7())
 				}
-				send(t, &m, slow, other, bad)
 				start(t, &m, hangable(to), outbox.RelayConfig{})
+				send(t, &m, slow)
+				synctest.Wait() // it is under way
+				send(t, &m, other, bad)
 				time.Sleep(time.Hour)
 				to.answers(nil)
 				time.Sleep(time.Minute)
