@@ -16,11 +16,11 @@ import "context"
 // A first attempt that succeeds costs no allocation and reads no clock, unless the policy has a Breaker,
 // AttemptTimeout or MaxElapsed.
 func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
-	if !p.direct() || ctx.Err() != nil {
-		if ctx.Err() == nil && p.guarded() {
-			return doGuarded(ctx, p, op)
-		}
+	if ctx.Err() != nil || !p.untimed() {
 		return doLoop(ctx, p, op, nil, nil)
+	}
+	if p != nil && p.Breaker != nil {
+		return doGuarded(ctx, p, op)
 	}
 	if err := op(ctx); err != nil {
 		return doLoop(ctx, p, op, err, nil)
@@ -34,12 +34,12 @@ func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
 // DoValue is [Do] for an operation with a result. With an error it returns the value of the last
 // attempt, or the zero T if none was made.
 func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
-	if !p.direct() || ctx.Err() != nil {
-		if ctx.Err() == nil && p.guarded() {
-			return valueGuarded(ctx, p, op)
-		}
+	if ctx.Err() != nil || !p.untimed() {
 		var zero T
 		return valueLoop(ctx, p, op, zero, nil, nil)
+	}
+	if p != nil && p.Breaker != nil {
+		return valueGuarded(ctx, p, op)
 	}
 	v, err := op(ctx)
 	if err != nil {

@@ -56,13 +56,11 @@ type Policy struct {
 
 // direct reports whether a first attempt needs nothing but its context.
 func (p *Policy) direct() bool {
-	return p == nil || (p.Breaker == nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0)
+	return p == nil || (p.Breaker == nil && p.untimed())
 }
 
-// guarded reports whether a first attempt needs nothing but its context and the breaker.
-func (p *Policy) guarded() bool {
-	return p.Breaker != nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0
-}
+// untimed reports whether a first attempt needs no clock.
+func (p *Policy) untimed() bool { return p == nil || (p.AttemptTimeout <= 0 && p.MaxElapsed <= 0) }
 
 // attempts returns the limit of attempts, negative for none.
 func (p *Policy) limit() int {
