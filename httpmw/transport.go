@@ -28,7 +28,7 @@ import (
 // error of one that repeating cannot help. An answer that is a replay (see [HeaderReplayed])
 // is final, even a failure: repeating would replay it again.
 //
-// The request is never modified; each attempt sends a copy. From the second attempt on the
+// The request is never modified; an attempt that has to change something sends a copy. From the second attempt on the
 // copy carries [HeaderAttempt]. A body that comes without GetBody is recorded while it is
 // sent; one that is longer than MaxBody is sent once. Answers that are not handed over are
 // drained, up to 4 KiB and 100 ms, and closed before the wait. Retry-After is honoured, in

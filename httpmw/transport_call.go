@@ -31,11 +31,6 @@ type call struct {
 
 	mu     sync.Mutex
 	failed []*StatusError // whose answers are still open
-
-	// Of the first attempt, unless it is hedged: it is the only one of most calls, which then
-	// have one allocation for all of this.
-	flight flight
-	sent   http.Request
 }
 
 // delivery is an answer that a call may hand over. It is an io.Closer so that
@@ -94,17 +89,20 @@ func (c *call) observer(user func(context.Context, retry.Event)) func(context.Co
 // attempt sends the request once. An answer that calls for another attempt is kept aside,
 // in case there will be none.
 func (c *call) attempt(ctx context.Context) (delivery, error) {
+	n := retry.Attempt(ctx)
+	if n == 1 && c.plain() {
+		resp, err := c.base.RoundTrip(c.req) //nolint:bodyclose // it is handed over, or kept aside
+		if err != nil {
+			return delivery{}, err //nolint:wrapcheck // a RoundTripper adds nothing to what Base says
+		}
+		return c.deliver(resp)
+	}
 	body, err := c.body.open()
 	if err != nil {
 		return delivery{}, retry.Stop(err)
 	}
-	n := retry.Attempt(ctx)
-	f := &c.flight
-	if n > 1 || c.hedged {
-		f = new(flight)
-	}
-	c.launch(ctx, f)
-	resp, err := c.base.RoundTrip(c.copy(f.ctx, n, body))
+	f := c.launch(ctx)
+	resp, err := c.base.RoundTrip(c.copy(f, n, body))
 	if cut := f.landed(); cut != nil {
 		if err == nil {
 			_ = resp.Body.Close() // it cannot be read any more
@@ -116,6 +114,41 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 		return delivery{}, c.unanswered(f, err)
 	}
 	resp.Body = f.bind(resp)
+	return c.deliver(resp)
+}
+
+// plain says that a first attempt can send the caller's own request: nothing is added to it,
+// nothing bounds it, net/http changes nothing about it and will find no fault with it, and
+// whether it was sent makes no difference to a repeat. Most calls end with it.
+func (c *call) plain() bool {
+	return c.std && !c.hedged && c.timeout <= 0 && isSafe(c.req.Method) && c.body.none() &&
+		c.req.URL.Host != "" && c.req.Header != nil && isSound(c.req.Header) && len(c.req.Trailer) == 0
+}
+
+// isSound reports whether net/http surely accepts the header. It accepts some others too.
+func isSound(h http.Header) bool {
+	for name, values := range h {
+		if name == "" {
+			return false
+		}
+		for _, b := range []byte(name) {
+			if b != '-' && (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') {
+				return false
+			}
+		}
+		for _, v := range values {
+			for _, b := range []byte(v) {
+				if b < ' ' || b > '~' {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// deliver makes of an answer the attempt's result.
+func (c *call) deliver(resp *http.Response) (delivery, error) {
 	if resp.StatusCode < 400 || resp.Header.Get(HeaderReplayed) == "true" {
 		return delivery{resp}, nil
 	}
@@ -134,16 +167,16 @@ func (c *call) attempt(ctx context.Context) (delivery, error) {
 
 // copy is the request as an attempt sends it. Base may do with it what it wants, but for the
 // trailers: the caller fills them in while the body is read. net/http's own wants nothing.
-func (c *call) copy(ctx context.Context, attempt int, body replay) *http.Request {
+func (c *call) copy(f *flight, attempt int, body replay) *http.Request {
 	var r *http.Request
 	if c.std && attempt == 1 && !c.hedged {
-		c.sent = *c.req.WithContext(ctx)
-		r = &c.sent
+		f.request = *c.req.WithContext(f.ctx)
+		r = &f.request
 		if c.key != "" {
 			r.Header = r.Header.Clone()
 		}
 	} else {
-		r = c.req.Clone(ctx)
+		r = c.req.Clone(f.ctx)
 		r.Trailer = c.req.Trailer
 	}
 	if r.Header == nil {

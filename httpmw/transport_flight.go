@@ -18,6 +18,8 @@ type flight struct {
 	timer  *time.Timer             // nil = the answer may take as long as it wants
 	unlink func() bool             // from the hedged attempt's context; nil = it is not hedged
 	sent   sentinel
+
+	request http.Request // of a first attempt: here so that it takes no allocation of its own
 }
 
 // attemptTimeoutError is the cause with which an attempt ends that took too long.
@@ -36,14 +38,15 @@ type valuesContext struct {
 
 func (c valuesContext) Value(key any) any { return c.values.Value(key) }
 
-// launch makes f ready. An attempt that nothing bounds needs no context of its own if net/http
+// launch readies an attempt. One that nothing bounds needs no context of its own if net/http
 // sends it.
-func (c *call) launch(ctx context.Context, f *flight) {
-	f.ctx = ctx
+func (c *call) launch(ctx context.Context) *flight {
+	f := &flight{ctx: ctx}
 	if c.hedged || c.timeout > 0 || !c.std {
 		f.bound(ctx, c)
 	}
-	f.ctx = f.sent.watch(f.ctx, isSafe(c.req.Method))
+	f.ctx = f.sent.watch(f.ctx)
+	return f
 }
 
 func (f *flight) bound(ctx context.Context, c *call) {
@@ -143,14 +146,9 @@ type sentinel struct {
 	hooks        httptrace.ClientTrace // here so that it takes no allocation
 }
 
-// watch takes a safe request for sent without looking: whether it was makes no difference.
-func (s *sentinel) watch(ctx context.Context, safe bool) context.Context {
+func (s *sentinel) watch(ctx context.Context) context.Context {
 	s.hooks.GetConn = func(string) { s.asked.Store(true) } // always called before GotConn
-	if safe {
-		s.wrote.Store(true)
-	} else {
-		s.hooks.WroteHeaders = func() { s.wrote.Store(true) }
-	}
+	s.hooks.WroteHeaders = func() { s.wrote.Store(true) }
 	return httptrace.WithClientTrace(ctx, &s.hooks)
 }
 
@@ -162,7 +160,7 @@ func (s *sentinel) never() bool { return s.asked.Load() && !s.wrote.Load() }
 // refused reports whether net/http found fault with the request itself, before it asked for a connection.
 func (s *sentinel) refused(base http.RoundTripper) bool {
 	_, std := base.(*http.Transport)
-	return std && !s.asked.Load()
+	return std && !s.asked.Load() && !s.wrote.Load()
 }
 
 // unsentError is the error of an attempt that sent nothing.

@@ -17,10 +17,13 @@ import "context"
 // AttemptTimeout or MaxElapsed.
 func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
 	if !p.direct() || ctx.Err() != nil {
-		return doLoop(ctx, p, op, nil)
+		if ctx.Err() == nil && p.guarded() {
+			return doGuarded(ctx, p, op)
+		}
+		return doLoop(ctx, p, op, nil, nil)
 	}
 	if err := op(ctx); err != nil {
-		return doLoop(ctx, p, op, err)
+		return doLoop(ctx, p, op, err, nil)
 	}
 	if p != nil {
 		p.Budget.earn()
@@ -32,12 +35,15 @@ func Do(ctx context.Context, p *Policy, op func(context.Context) error) error {
 // attempt, or the zero T if none was made.
 func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
 	if !p.direct() || ctx.Err() != nil {
+		if ctx.Err() == nil && p.guarded() {
+			return valueGuarded(ctx, p, op)
+		}
 		var zero T
-		return valueLoop(ctx, p, op, zero, nil)
+		return valueLoop(ctx, p, op, zero, nil, nil)
 	}
 	v, err := op(ctx)
 	if err != nil {
-		return valueLoop(ctx, p, op, v, err)
+		return valueLoop(ctx, p, op, v, err, nil)
 	}
 	if p != nil {
 		p.Budget.earn()
@@ -45,11 +51,57 @@ func DoValue[T any](ctx context.Context, p *Policy, op func(context.Context) (T,
 	return v, nil
 }
 
+// doGuarded makes the first attempt under the breaker, without a loop as long as it succeeds.
+func doGuarded(ctx context.Context, p *Policy, op func(context.Context) error) error {
+	done, err := p.Breaker.Allow()
+	if err != nil {
+		return refused(ctx, p, err)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			done(errVanished)
+		}
+	}()
+	err = op(ctx)
+	returned = true
+	if err != nil {
+		return doLoop(ctx, p, op, err, done)
+	}
+	p.Budget.earn()
+	done(nil)
+	return nil
+}
+
+// valueGuarded is doGuarded with a result.
+func valueGuarded[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (v T, err error) {
+	done, err := p.Breaker.Allow()
+	if err != nil {
+		return v, refused(ctx, p, err)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			done(errVanished)
+		}
+	}()
+	v, err = op(ctx)
+	returned = true
+	if err != nil {
+		return valueLoop(ctx, p, op, v, err, done)
+	}
+	p.Budget.earn()
+	done(nil)
+	return v, nil
+}
+
 // doLoop goes on after the first attempt failed with err; nil means that none was made yet.
-func doLoop(ctx context.Context, p *Policy, op func(context.Context) error, err error) error {
+// done is the breaker's for that attempt, if it was asked.
+func doLoop(ctx context.Context, p *Policy, op func(context.Context) error, err error, done func(error)) error {
 	var l loop
 	l.open(p)
 	defer l.close()
+	l.resume(ctx, err, done)
 	for {
 		if err != nil {
 			if err = l.next(ctx, err); err != nil {
@@ -67,10 +119,13 @@ func doLoop(ctx context.Context, p *Policy, op func(context.Context) error, err 
 }
 
 // valueLoop is doLoop with a result.
-func valueLoop[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error), v T, err error) (T, error) {
+func valueLoop[T any](
+	ctx context.Context, p *Policy, op func(context.Context) (T, error), v T, err error, done func(error),
+) (T, error) {
 	var l loop
 	l.open(p)
 	defer l.close()
+	l.resume(ctx, err, done)
 	for {
 		if err != nil {
 			if err = l.next(ctx, err); err != nil {

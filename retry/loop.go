@@ -62,6 +62,25 @@ func (l *loop) open(p *Policy) {
 	}
 }
 
+// resume takes over the first attempt, made without a loop, that failed under the breaker.
+func (l *loop) resume(ctx context.Context, err error, done func(error)) {
+	if done == nil {
+		return
+	}
+	l.running.done = done
+	l.attempts++
+	_ = l.end(ctx, err) // it is err
+}
+
+// refused makes the error of a call that the breaker refused before its first attempt.
+func refused(ctx context.Context, p *Policy, refusal error) error {
+	var l loop
+	l.open(p)
+	return l.giveUp(ctx, brokenBy(refusal), refusal)
+}
+
+func brokenBy(refusal error) error { return fmt.Errorf("%w: %w", ErrBreaker, refusal) }
+
 // close returns what is still held: by an attempt that panicked or whose goroutine exits.
 func (l *loop) close() {
 	l.running.settle(errVanished)
@@ -90,7 +109,7 @@ func (l *loop) admit(ctx, parent context.Context) (attempt context.Context, reas
 	if b := l.policy.Breaker; b != nil {
 		done, err := b.Allow()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrBreaker, err), err
+			return nil, brokenBy(err), err
 		}
 		l.running.done = done
 	}

@@ -59,6 +59,11 @@ func (p *Policy) direct() bool {
 	return p == nil || (p.Breaker == nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0)
 }
 
+// guarded reports whether a first attempt needs nothing but its context and the breaker.
+func (p *Policy) guarded() bool {
+	return p.Breaker != nil && p.AttemptTimeout <= 0 && p.MaxElapsed <= 0
+}
+
 // attempts returns the limit of attempts, negative for none.
 func (p *Policy) limit() int {
 	if p.MaxAttempts == 0 {

@@ -51,6 +51,7 @@ type jsonLimit struct {
 	Below     bool          `json:"below"` // most itself is too much
 	Measured  *jsonEstimate `json:"measured"`
 	Kept      bool          `json:"kept"`
+	Clear     bool          `json:"clear"` // false = the limit is within the spread
 }
 
 func jsonLimitOf(v *suite.Verdict) jsonLimit {
@@ -58,7 +59,7 @@ func jsonLimitOf(v *suite.Verdict) jsonLimit {
 	if v.Unit == suite.Allocs {
 		unit = "allocs_per_op"
 	}
-	return jsonLimit{v.What, v.Suite, v.Backend, v.Op, v.Rival, unit, v.Most, v.Below, estimateOf(v.Measured), v.Kept()}
+	return jsonLimit{v.What, v.Suite, v.Backend, v.Op, v.Rival, unit, v.Most, v.Below, estimateOf(v.Measured), v.Kept(), v.Clear()}
 }
 
 type jsonResult struct {

@@ -22,7 +22,8 @@ func (r *Report) writeLimits(b *bytes.Buffer) {
 	}
 	b.WriteByte('\n')
 	writeAligned(b, lines, []bool{true, false, false, false, true, true}, nil)
-	fmt.Fprintf(b, "time is a ratio, round by round; of several the one counts that comes out worst; a busy machine can miss a limit by itself\n")
+	fmt.Fprintf(b, "time is a ratio, round by round; of several the one counts that comes out worst; "+
+		"unclear: the limit is within the spread, so this run cannot tell\n")
 }
 
 func atMost(v *suite.Verdict) string {
@@ -48,8 +49,12 @@ func orNone(s string) string {
 }
 
 func kept(v *suite.Verdict) string {
+	word := "MISSED"
 	if v.Kept() {
-		return "ok"
+		word = "ok"
 	}
-	return "MISSED"
+	if !v.Clear() {
+		word += ", unclear"
+	}
+	return word
 }

@@ -98,6 +98,11 @@ func (v *Verdict) Kept() bool {
 	return v.Measured.Median <= v.Most
 }
 
+// Clear says whether the measurement is good enough to tell: the limit is not within its spread.
+func (v *Verdict) Clear() bool {
+	return v.Measured != nil && (v.Most <= v.Measured.Low || v.Most >= v.Measured.High)
+}
+
 // Judge says how the limits were kept, of those whose operations were measured.
 func Judge(limits []Limit, results []measure.Result) []Verdict {
 	var all []Verdict

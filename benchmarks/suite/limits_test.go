@@ -39,16 +39,19 @@ func TestJudge(t *testing.T) {
 		median float64
 		rival  string
 		kept   bool
+		clear  bool
 	}{
-		"within":               {limit(1.25, "bare"), 1.2, "bare", true},
-		"over":                 {limit(1.15, "bare"), 1.2, "bare", false},
-		"the worst counts":     {limit(1.15, "slow", "bare", "even"), 1.2, "bare", false},
-		"equal is within":      {limit(1, "even"), 1, "even", true},
-		"equal is not below":   {below, 1, "even", false},
-		"allocations":          {allocs, 7, "", true},
-		"too many allocations": {fewer, 7, "", false},
-		"added allocations":    {added, 4, "bare", true},
-		"too many are added":   {fewerAdded, 4, "bare", false},
+		"within":               {limit(1.25, "bare"), 1.2, "bare", true, false},
+		"over":                 {limit(1.15, "bare"), 1.2, "bare", false, false},
+		"the worst counts":     {limit(1.15, "slow", "bare", "even"), 1.2, "bare", false, false},
+		"far within":           {limit(1.4, "bare"), 1.2, "bare", true, true},
+		"far over":             {limit(1.05, "bare"), 1.2, "bare", false, true},
+		"equal is within":      {limit(1, "even"), 1, "even", true, true},
+		"equal is not below":   {below, 1, "even", false, true},
+		"allocations":          {allocs, 7, "", true, true},
+		"too many allocations": {fewer, 7, "", false, true},
+		"added allocations":    {added, 4, "bare", true, true},
+		"too many are added":   {fewerAdded, 4, "bare", false, true},
 	} {
 		got := suite.Judge([]suite.Limit{test.limit}, results)
 		if len(got) != 1 || got[0].Measured == nil {
@@ -56,8 +59,8 @@ func TestJudge(t *testing.T) {
 			continue
 		}
 		v := got[0]
-		if m := v.Measured.Median; m < test.median-1e-9 || m > test.median+1e-9 || v.Rival != test.rival || v.Kept() != test.kept {
-			t.Errorf("%s: median %v against %q, kept: %v; want %v, %q, %v", name, m, v.Rival, v.Kept(), test.median, test.rival, test.kept)
+		if m := v.Measured.Median; m < test.median-1e-9 || m > test.median+1e-9 || v.Rival != test.rival || v.Kept() != test.kept || v.Clear() != test.clear {
+			t.Errorf("%s: median %v against %q, kept: %v, clear: %v; want %v, %q, %v, %v", name, m, v.Rival, v.Kept(), v.Clear(), test.median, test.rival, test.kept, test.clear)
 		}
 	}
 }
