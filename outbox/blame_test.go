@@ -118,8 +118,8 @@ func TestMessageThatLooksLikeAnOutageAmongOthers(t *testing.T) {
 					time.Sleep(20 * time.Millisecond)
 				}
 				time.Sleep(time.Minute)
-				if l.down != 0 {
-					t.Errorf("the lane went down %d times", l.down)
+				if n := l.now().down; n != 0 {
+					t.Errorf("the lane went down %d times", n)
 				}
 				var numbers []int
 				for _, a := range to.seen("bad") {
@@ -229,8 +229,8 @@ func TestALateSuccessDoesNotShutTheBreaker(t *testing.T) {
 		send(t, &m, other)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if l.down != 1 || l.up != 0 || len(to.seen("slow")) != 1 || len(to.seen("other")) != 1 {
-			t.Errorf("down %d times, up %d times, attempts: %+v", l.down, l.up, to.seen(""))
+		if c := l.now(); c.down != 1 || c.up != 0 || len(to.seen("slow")) != 1 || len(to.seen("other")) != 1 {
+			t.Errorf("down %d times, up %d times, attempts: %+v", c.down, c.up, to.seen(""))
 		}
 	})
 }

@@ -106,8 +106,8 @@ func TestOutbox10DrainIsBounded(t *testing.T) {
 		if took := time.Since(begun); took != 4*time.Second {
 			t.Errorf("the drain took %v, want four fifths of 5s", took)
 		}
-		if l.deferred+l.down > 0 {
-			t.Errorf("the drain is taken for an outage: %d deferred, down %d times", l.deferred, l.down)
+		if c := l.now(); c.deferred+c.down > 0 {
+			t.Errorf("the drain is taken for an outage: %d deferred, down %d times", c.deferred, c.down)
 		}
 		next := newDestination(nil)
 		start(t, m, next, outbox.RelayConfig{})

@@ -207,6 +207,24 @@ func short(list []string) string {
 	return fmt.Sprintf("%d: %s ...", len(list), strings.Join(list[:20], " "))
 }
 
+// notes are a list that several goroutines write to.
+type notes[T any] struct {
+	mu   sync.Mutex
+	list []T
+}
+
+func (n *notes[T]) add(v T) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, v)
+}
+
+func (n *notes[T]) all() []T {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.list)
+}
+
 var errBoom = errors.New("boom")
 
 // failing fails the messages of a name the first n times; n < 0 = always.

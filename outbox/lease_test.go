@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"example.com/once/outbox"
@@ -229,16 +228,16 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 			return ctx.Err()
 		})
 		started := time.Now()
-		var given []time.Duration
+		var noted notes[time.Duration]
 		start(t, m, outbox.PublisherFunc(func(ctx context.Context, _ outbox.Delivery) error {
 			end, _ := ctx.Deadline()
-			given = append(given, time.Until(end))
+			noted.add(time.Until(end))
 			return nil
 		}), outbox.RelayConfig{})
 		write(t, m.Memory, "a", "a0")
 		time.Sleep(4910 * time.Millisecond)
 		m.on(func(context.Context, string) error { return errCut })
-		synctest.Wait()
+		given := noted.all()
 		if len(given) != 1 || given[0] != 7500*time.Millisecond || time.Since(started) > 5*time.Second {
 			t.Fatalf("%v", given)
 		}
@@ -251,7 +250,7 @@ func TestPublishTimeIsCutToTheLease(t *testing.T) {
 		time.Sleep(3 * time.Second) // 7.1s of 15s are left, of which a tenth is kept back
 		write(t, m.Memory, "a", "a1")
 		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		given = noted.all()
 		if len(given) != 2 || given[1] > 5600*time.Millisecond || given[1] < 3*time.Second {
 			t.Errorf("%v", given)
 		}

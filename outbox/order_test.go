@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"example.com/once/outbox"
@@ -113,10 +111,10 @@ func TestOutbox28PermanentFailureIsDeadAtOnce(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var m outboxtest.Memory
 				to := newDestination(failing("a0", -1, retry.Stop(errBoom)))
-				var letters []string
+				var letters notes[string]
 				start(t, &m, to, outbox.RelayConfig{Exhausted: c.exhausted, Hooks: outbox.Hooks{
 					DeadLettered: func(_ context.Context, d outbox.Delivery, err error) {
-						letters = append(letters, fmt.Sprint(string(d.Payload), " ", err))
+						letters.add(fmt.Sprint(string(d.Payload), " ", err))
 					},
 				}})
 				write(t, &m, "a", names("a", 3)...)
@@ -124,7 +122,7 @@ func TestOutbox28PermanentFailureIsDeadAtOnce(t *testing.T) {
 				time.Sleep(time.Minute)
 				equal(t, "the key", to.took("a"), c.goesOn)
 				equal(t, "the other key", to.took("b"), []string{"b0"})
-				equal(t, "dead letters", letters, []string{"a0 boom"})
+				equal(t, "dead letters", letters.all(), []string{"a0 boom"})
 				list := dead(t, &m)
 				if len(list) != 1 || list[0].Attempt != 1 || list[0].Err != "boom" || list[0].Blocks != (c.exhausted == outbox.BlockKey) {
 					t.Errorf("%+v", list)
@@ -196,12 +194,9 @@ func TestBatches(t *testing.T) {
 				}
 				write(t, &m, "", names("free", 10)...)
 				to := newDestination(nil)
-				var mu sync.Mutex
-				var sizes []int
+				var noted notes[int]
 				batches := batching{destination: to, safe: safe, check: func(batch []outbox.Delivery) {
-					mu.Lock()
-					defer mu.Unlock()
-					sizes = append(sizes, len(batch))
+					noted.add(len(batch))
 					keys := map[string]int{}
 					for _, d := range batch {
 						if keys[d.Key]++; !safe && d.Key != "" && keys[d.Key] > 1 {
@@ -211,7 +206,7 @@ func TestBatches(t *testing.T) {
 				}}
 				start(t, &m, batches, outbox.RelayConfig{})
 				time.Sleep(time.Minute)
-				synctest.Wait()
+				sizes := noted.all()
 				want := []int{13, 3, 3, 3, 3, 3, 3, 3, 3, 3}
 				if safe {
 					want = []int{40}

@@ -31,12 +31,12 @@ func TestOutbox34PublisherPanics(t *testing.T) {
 						errs[i] = to.take(ctx, d)
 					}
 				})
-				var failures []error
+				var noted notes[error]
 				hooks := outbox.Hooks{
 					Failed: func(_ context.Context, _ outbox.Delivery, err error, _ time.Duration) {
-						failures = append(failures, err)
+						noted.add(err)
 					},
-					DeadLettered: func(_ context.Context, _ outbox.Delivery, err error) { failures = append(failures, err) },
+					DeadLettered: func(_ context.Context, _ outbox.Delivery, err error) { noted.add(err) },
 				}
 				r := start(t, &m, p, outbox.RelayConfig{Policy: quick(3), Hooks: hooks})
 				write(t, &m, "a", names("a", 3)...)
@@ -47,6 +47,7 @@ func TestOutbox34PublisherPanics(t *testing.T) {
 				if list := dead(t, &m); len(list) != 1 || list[0].Attempt != 3 || !strings.Contains(list[0].Err, "publisher") {
 					t.Errorf("%+v", list)
 				}
+				failures := noted.all()
 				if len(failures) != 3 {
 					t.Fatalf("%d failures reported, want 3: %v", len(failures), failures)
 				}

@@ -225,10 +225,10 @@ func TestOutbox39RowsThatCannotBeDecoded(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := rotten{&outboxtest.Memory{Shards: 1}}
 				to := newDestination(failing("b0", 1, errBoom))
-				var letters []string
+				var letters notes[string]
 				start(t, m, to, outbox.RelayConfig{Exhausted: exhausted, Policy: quick(3), Hooks: outbox.Hooks{
 					DeadLettered: func(_ context.Context, d outbox.Delivery, err error) {
-						letters = append(letters, d.Key)
+						letters.add(d.Key)
 						if !errors.Is(err, errRot) {
 							t.Error(err)
 						}
@@ -243,7 +243,7 @@ func TestOutbox39RowsThatCannotBeDecoded(t *testing.T) {
 					want = []string{"a0", "free", "b0"}
 				}
 				sameSet(t, "published", to.took(""), want)
-				sameSet(t, "dead letters", letters, []string{"a", "b", ""})
+				sameSet(t, "dead letters", letters.all(), []string{"a", "b", ""})
 				for _, l := range dead(t, m) {
 					if l.Attempt != 0 || l.Err != errRot.Error() {
 						t.Errorf("%+v", l)

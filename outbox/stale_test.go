@@ -19,10 +19,10 @@ func TestOutbox11AStaleRelay(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := &outboxtest.Memory{}
 				stale := &faulty{Memory: m}
-				var reported []string
+				var reported notes[string]
 				old := newDestination(func(outbox.Delivery) error { return outcome })
 				start(t, stale, old, outbox.RelayConfig{Policy: quick(1), Hooks: outbox.Hooks{
-					DeadLettered: func(_ context.Context, d outbox.Delivery, _ error) { reported = append(reported, string(d.Payload)) },
+					DeadLettered: func(_ context.Context, d outbox.Delivery, _ error) { reported.add(string(d.Payload)) },
 				}})
 				time.Sleep(time.Second)
 				stale.on(func(_ context.Context, op string) error {
@@ -58,8 +58,8 @@ func TestOutbox11AStaleRelay(t *testing.T) {
 				if outcome == nil && left != 1 {
 					t.Errorf("%d messages are left after the stale relay's acknowledgement, want 1", left)
 				}
-				if outcome != nil && (left != 2 || len(reported) > 0) {
-					t.Errorf("%d messages are left, %q reported dead: the stale relay decided", left, reported)
+				if outcome != nil && (left != 2 || len(reported.all()) > 0) {
+					t.Errorf("%d messages are left, %q reported dead: the stale relay decided", left, reported.all())
 				}
 				equal(t, "the young relay", young.took("a"), []string{"a0", "a1"})
 				empty(t, m)
@@ -73,9 +73,8 @@ func TestOutbox11AStaleRelaySettles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := &outboxtest.Memory{Shards: 1}
 		stale := &faulty{Memory: m}
-		calls := map[string]int{}
 		old := newDestination(func(d outbox.Delivery) error {
-			if calls[string(d.Payload)]++; calls[string(d.Payload)] == 1 || string(d.Payload) == "b0" {
+			if d.Attempt == 1 || string(d.Payload) == "b0" {
 				return errBoom
 			}
 			return nil
